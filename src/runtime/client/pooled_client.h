@@ -1,0 +1,63 @@
+// Provider connections of one loop: kept alive, taken newest first, watched while idle. A pooled connection that the
+// provider closed in the same moment is replaced once, before any byte of a reply, without counting as a failure.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/client/upstream.h"
+#include "runtime/net/resolver.h"
+#include "runtime/net/tls.h"
+
+namespace tidegate::runtime {
+
+struct client_settings {
+  duration idle_max = std::chrono::seconds{55};
+  std::size_t idle_per_origin_max = 256;
+  http1::limits head{64U << 10, 200, 8U << 10};
+};
+
+class pooled_client final : public upstream_client {
+ public:
+  pooled_client(loop& owner, resolver& names, ssl_ctx_st& tls, client_settings settings = {});
+  ~pooled_client() override;
+
+  task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> call(const origin& to, std::string_view head,
+                                                                        std::string_view body, call_deadlines by,
+                                                                        cancel_source* cancel) override;
+  std::size_t idle_connections() const noexcept;
+
+ private:
+  class connection;
+  class reply;
+  using pool = std::vector<std::unique_ptr<connection>>;
+
+  std::unique_ptr<connection> take_idle(const std::string& key);
+  void give_back(std::unique_ptr<connection> c);
+  task<std::expected<std::unique_ptr<connection>, call_fault>> connect(const origin& to, std::string key, instant by,
+                                                                       cancel_source* cancel);
+  task<std::expected<std::unique_ptr<stream>, call_fault>> connect_tcp(const origin& to, instant by,
+                                                                       cancel_source* cancel);
+  task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> exchange(std::unique_ptr<connection> c,
+                                                                            std::string_view head,
+                                                                            std::string_view body, instant by,
+                                                                            cancel_source* cancel);
+  void sweep();
+
+  loop& loop_;
+  resolver& names_;
+  ssl_ctx_st& tls_;
+  client_settings settings_;
+  std::unordered_map<std::string, pool> idle_;
+  struct sweep_timer : timer {
+    sweep_timer(loop& l, pooled_client& c)
+        : timer{l, [](timer& t) { static_cast<sweep_timer&>(t).client.sweep(); }}, client{c} {}
+    pooled_client& client;
+  } sweeper_;
+};
+
+}  // namespace tidegate::runtime
