@@ -81,3 +81,10 @@ function(tidegate_tests)
     endforeach()
   endif()
 endfunction()
+
+# What benchmarks need beside the gateway itself; built on demand.
+function(tidegate_bench_tools)
+  add_executable(bench_upstream EXCLUDE_FROM_ALL "${CMAKE_SOURCE_DIR}/bench/relay/upstream.cpp")
+  target_link_libraries(bench_upstream PRIVATE tg_runtime tg_protocol_http1 tg_foundation)
+  set_target_properties(bench_upstream PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")
+endfunction()

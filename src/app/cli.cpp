@@ -1,0 +1,148 @@
+#include "app/cli.h"
+
+#include <algorithm>
+#include <sstream>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "app/configuration_values.h"
+
+namespace tidegate::app {
+
+namespace {
+
+std::string check_listen(const std::string& text) {
+  return parse_listen(text) ? std::string{} : "expected host:port or unix:/path";
+}
+
+void add_config_option(CLI::App& app, std::optional<std::string>& config) {
+  app.add_option("--config", config, "Configuration file; else $TIDEGATE_CONFIG, else ./tidegate.toml")
+      ->type_name("FILE");
+}
+
+void add_serve(CLI::App& app, command::serve_options& options) {
+  CLI::App* serve = app.add_subcommand("serve", "Run the gateway until SIGTERM or SIGINT, then drain");
+  add_config_option(*serve, options.config);
+  serve->add_option("--listen", options.listen, "Data listener")->type_name("ADDR:PORT");
+  serve->add_option("--admin-listen", options.admin_listen, "Admin listener; \"\" turns it off")
+      ->type_name("ADDR:PORT");
+  serve->add_option("--data", options.data, "Data directory")->type_name("DIR");
+  serve->add_flag("--mock", options.mock, "Serve every model from the built-in scripted provider");
+}
+
+void add_init(CLI::App& app, command::init_options& options) {
+  CLI::App* init = app.add_subcommand("init", "Write a commented tidegate.toml");
+  init->add_option("dir", options.dir, "Directory, made if it is missing")
+      ->type_name("DIR")
+      ->capture_default_str();
+  // For the maintainers of docs/CONFIGURATION.md; an empty group keeps it out of the help.
+  init->add_flag("--markdown", options.markdown, "Print the configuration reference")->group("");
+}
+
+void add_check(CLI::App& app, command::check_options& options) {
+  CLI::App* check = app.add_subcommand("check", "Validate the configuration and show what it means");
+  add_config_option(*check, options.config);
+  check->add_flag("--json", options.json, "Print JSON");
+}
+
+void add_mock(CLI::App& app, command::mock_options& options) {
+  CLI::App* mock = app.add_subcommand("mock", "Run a scripted provider that speaks OpenAI and Anthropic");
+  mock->add_option("--listen", options.listen, "Where to listen")
+      ->type_name("ADDR:PORT")
+      ->capture_default_str()
+      ->check(check_listen);
+  mock->add_option("--script", options.script, "TOML file with what the next calls do")->type_name("FILE");
+}
+
+struct load_texts {
+  std::string duration = "10s";
+  std::string body_bytes = "1KiB";
+};
+
+void add_load(CLI::App& app, command::load_options& options, load_texts& texts) {
+  CLI::App* load = app.add_subcommand("load", "Put load on a gateway and report latencies");
+  load->add_option("--url", options.url, "Where to send, e.g. http://127.0.0.1:8787/v1/chat/completions")
+      ->required()
+      ->type_name("URL");
+  CLI::Option* rate =
+      load->add_option("--rate", options.rate, "Calls per second, sent whether or not answers come")
+          ->type_name("R")
+          ->check(CLI::Range(0.001, 1e6));
+  load->add_option("--connections", options.connections, "Callers that each wait for their answer")
+      ->type_name("C")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000))
+      ->excludes(rate);
+  load->add_option("--duration", texts.duration, "How long")->type_name("D")->capture_default_str();
+  load->add_flag("--stream", options.stream, "Ask for streamed answers");
+  load->add_option("--body-bytes", texts.body_bytes, "Size of each request body")
+      ->type_name("B")
+      ->capture_default_str();
+  load->add_option("--model", options.model, "Model to ask for")->type_name("M")->capture_default_str();
+  CLI::Option* trace = load->add_option("--trace", options.trace,
+                                        "Replay arrivals: TIMESTAMP,ContextTokens,GeneratedTokens a line")
+                           ->type_name("FILE")
+                           ->excludes(rate);
+  load->add_option("--speed", options.speed, "Replay so many times as fast")
+      ->type_name("X")
+      ->capture_default_str()
+      ->check(CLI::Range(0.001, 1e6))
+      ->needs(trace);
+  load->add_flag("--json", options.json, "Print JSON");
+}
+
+std::unexpected<cli_exit> wrong_usage(std::string text) {
+  return std::unexpected{cli_exit{2, std::move(text) + "\nRun with --help for more information.\n"}};
+}
+
+// What CLI11 has no types for.
+std::expected<command_line, cli_exit> finish_load(command::load_options options, const load_texts& texts) {
+  const auto duration = parse_duration(texts.duration);
+  if (!duration || duration->count() == 0)
+    return wrong_usage("--duration: expected a duration such as \"30s\"");
+  options.duration = *duration;
+  const bool plain = texts.body_bytes.find_first_not_of("0123456789") == std::string::npos;
+  const auto bytes = parse_size(plain ? texts.body_bytes + "B" : texts.body_bytes);
+  if (!bytes || *bytes > 256 * mebibyte) {
+    return wrong_usage("--body-bytes: expected a size up to \"256MiB\" such as \"4KiB\"");
+  }
+  options.body_bytes = *bytes;
+  return command_line{std::move(options)};
+}
+
+}  // namespace
+
+std::expected<command_line, cli_exit> parse_command_line(std::vector<std::string> arguments) {
+  CLI::App app{"A crash-safe gateway to LLM providers", "tidegate"};
+  app.set_version_flag("--version", "tidegate " TIDEGATE_VERSION);
+  app.require_subcommand(1);
+  command::serve_options serve;
+  command::init_options init;
+  command::check_options check;
+  command::mock_options mock;
+  command::load_options load;
+  load_texts texts;
+  add_serve(app, serve);
+  add_init(app, init);
+  add_check(app, check);
+  add_mock(app, mock);
+  add_load(app, load, texts);
+  // CLI11 takes its arguments last first.
+  std::ranges::reverse(arguments);
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& stopped) {
+    std::ostringstream out;
+    std::ostringstream err;
+    const int code = app.exit(stopped, out, err);
+    return std::unexpected{code == 0 ? cli_exit{0, out.str()} : cli_exit{2, err.str()}};
+  }
+  if (app.got_subcommand("serve")) return command_line{std::move(serve)};
+  if (app.got_subcommand("init")) return command_line{std::move(init)};
+  if (app.got_subcommand("check")) return command_line{std::move(check)};
+  if (app.got_subcommand("mock")) return command_line{std::move(mock)};
+  return finish_load(std::move(load), texts);
+}
+
+}  // namespace tidegate::app

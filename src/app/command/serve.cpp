@@ -1,0 +1,223 @@
+// tidegate serve: from options to a running node, then signals until the end.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "app/command/commands.h"
+#include "app/node.h"
+#include "app/process.h"
+#include "mock/mock_server.h"
+#include "runtime/net/address.h"
+
+namespace tidegate::app::command {
+namespace {
+
+using observe::level;
+
+// One serve a data directory; the kernel drops the lock with the process, however it ends.
+class directory_lock {
+ public:
+  static std::expected<directory_lock, std::string> take(const std::string& dir) {
+    std::error_code error;
+    std::filesystem::create_directories(dir, error);
+    if (error) return std::unexpected{"cannot make " + dir + ": " + error.message()};
+    ::chmod(dir.c_str(), 0700);
+    const std::string path = dir + "/lock";
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return std::unexpected{"cannot open " + path + ": " + std::strerror(errno)};
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      ::close(fd);
+      return std::unexpected{"another tidegate serves from " + dir + "; give this one a --data directory of its own"};
+    }
+    return directory_lock{fd};
+  }
+  directory_lock(directory_lock&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
+  directory_lock& operator=(directory_lock&&) = delete;
+  ~directory_lock() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+ private:
+  explicit directory_lock(int fd) : fd_{fd} {}
+  int fd_;
+};
+
+void warn_all(observe::logger& log, const std::vector<config_warning>& warnings) {
+  for (const config_warning& w : warnings) log.at(level::warn, w.event).field("key", w.key).field("reason", w.reason);
+}
+
+// serve --mock: every model goes to the scripted provider, Claude's by its Anthropic side, with the other as backup.
+void route_to_mock(configuration& settings, const std::string& address) {
+  settings.providers.clear();
+  settings.routes.clear();
+  const auto add = [&](std::string name, provider_kind kind) {
+    provider_settings p;
+    p.name = std::move(name);
+    p.kind = kind;
+    p.base_url = "http://" + address;
+    p.api_key = {credential_source::environment, "TIDEGATE_MOCK_KEY"};
+    p.tokens_field = max_tokens_field::max_tokens;
+    p.first_byte = settings.timeouts.first_byte;
+    settings.providers.push_back(std::move(p));
+  };
+  add("mock-openai", provider_kind::openai);
+  add("mock-anthropic", provider_kind::anthropic);
+  settings.routes.push_back({"claude-*", failover_mode::automatic, {{"mock-anthropic", ""}, {"mock-openai", "gpt-mock"}}});
+  settings.routes.push_back({"*", failover_mode::automatic, {{"mock-openai", ""}, {"mock-anthropic", "claude-mock"}}});
+}
+
+class serving {
+ public:
+  explicit serving(const serve_options& options)
+      : options_{options}, env_{current_environment()}, sink_{STDERR_FILENO, time_}, log_{sink_, time_} {
+    if (const auto name = env_.find("TIDEGATE_LOG_LEVEL"); name != env_.end()) {
+      if (const auto lowest = observe::level_named(name->second)) log_.set_level(*lowest);
+    }
+  }
+
+  int run() {
+    auto loaded = load_found(options_.config, options_.overrides(), env_, read_system_file);
+    if (!loaded) return refuse(loaded.error());
+    if (options_.mock && !start_mock()) return 1;
+    adjust(loaded->settings);
+    const configuration& settings = loaded->settings;
+    if (!settings.keys.empty()) {
+      std::cerr << "tidegate: [[key]]: this version serves without client keys only; remove the keys and keep the listener on loopback\n";
+      return 2;
+    }
+    const auto problems = exposure_problems(settings, false);
+    for (const std::string& p : problems) std::cerr << "tidegate: " << p << '\n';
+    if (!problems.empty()) return 2;
+    auto lock = directory_lock::take(settings.storage.dir);
+    if (!lock) {
+      std::cerr << "tidegate: " << lock.error() << '\n';
+      return 1;
+    }
+    const served what = make_snapshot(settings, env_, read_system_file);
+    warn_all(log_, loaded->warnings);
+    warn_all(log_, what.warnings);
+    block_signals();
+    const auto ca = env_.find("TIDEGATE_CA_FILE");
+    auto started = node::start(settings, what, log_, time_, [this] { return reload(); }, ca == env_.end() ? "" : ca->second);
+    if (!started) {
+      std::cerr << "tidegate: " << started.error() << '\n';
+      return 1;
+    }
+    node_ = std::move(*started);
+    announce(*loaded);
+    wait_for_end(settings.server.drain_timeout);
+    node_.reset();
+    log_.at(level::info, "stopped");
+    log_.flush();
+    return 0;
+  }
+
+ private:
+  int refuse(const std::vector<config_error>& errors) {
+    for (const config_error& e : errors) std::cerr << to_text(e) << '\n';
+    return 2;
+  }
+
+  bool start_mock() {
+    env_["TIDEGATE_MOCK_KEY"] = "sk-scripted-provider";
+    auto started = mock::mock_thread::start("127.0.0.1:0", {.interval = std::chrono::milliseconds{20}}, time_);
+    if (!started) {
+      std::cerr << "tidegate: " << started.error() << '\n';
+      return false;
+    }
+    mock_ = std::move(*started);
+    return true;
+  }
+
+  void adjust(configuration& settings) const {
+    if (mock_ != nullptr) route_to_mock(settings, mock_->address());
+  }
+
+  static void block_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);  // threads started from here on inherit it
+  }
+
+  void announce(const loaded_configuration& loaded) {
+    if (mock_ != nullptr) {
+      log_.at(level::warn, "ai_fake_server_started").field("address", mock_->address())
+          .field("message", "no real provider is used: answers come from the built-in scripted provider");
+    } else if (loaded.settings.providers.empty()) {
+      log_.at(level::warn, "no_provider").field("message",
+          "no provider is configured: calls are answered with AI_NOT_CONFIGURED; set OPENAI_API_KEY or ANTHROPIC_API_KEY, write a tidegate.toml (tidegate init), or try serve --mock");
+    }
+    log_.at(level::warn, "open_access").field("message", "no client key is defined: every caller on this machine is served");
+    log_.at(level::info, "listening").field("data", node_->data_address()).field("admin", node_->admin_address())
+        .field("configuration", loaded.name).field("version", TIDEGATE_VERSION);
+    log_.flush();
+  }
+
+  // All or nothing: a configuration that cannot be loaded changes nothing.
+  std::expected<void, std::string> reload() {
+    const std::lock_guard guard{reloading_};
+    environment env = current_environment();
+    if (mock_ != nullptr) env["TIDEGATE_MOCK_KEY"] = env_["TIDEGATE_MOCK_KEY"];
+    auto loaded = load_found(options_.config, options_.overrides(), env, read_system_file);
+    std::string why;
+    if (!loaded) {
+      for (const config_error& e : loaded.error()) why += (why.empty() ? "" : "; ") + to_text(e);
+    } else if (!loaded->settings.keys.empty()) {
+      why = "[[key]]: this version serves without client keys only";
+    }
+    if (!why.empty()) {
+      log_.at(level::error, "reload_refused").field("reason", why);
+      return std::unexpected{why};
+    }
+    adjust(loaded->settings);
+    const served what = make_snapshot(loaded->settings, env, read_system_file);
+    warn_all(log_, loaded->warnings);
+    warn_all(log_, what.warnings);
+    node_->publish(what);
+    log_.at(level::info, "reloaded").field("configuration", loaded->name);
+    return {};
+  }
+
+  void wait_for_end(foundation::milliseconds drain_timeout) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
+    int signal = 0;
+    while (sigwait(&set, &signal) == 0 && signal == SIGHUP) static_cast<void>(reload());
+    log_.at(level::info, "draining").field("inFlight", node_->core().in_flight()).ms("timeoutMs", drain_timeout.count());
+    node_->drain();
+    const auto until = time_.now() + drain_timeout;
+    constexpr timespec tick{0, 5'000'000};
+    while (node_->open_connections() > 0 && time_.now() < until) {
+      // A second signal ends the patience.
+      const int again = sigtimedwait(&set, nullptr, &tick);
+      if (again == SIGTERM || again == SIGINT) break;
+    }
+  }
+
+  serve_options options_;
+  environment env_;
+  foundation::system_clock time_;
+  observe::fd_sink sink_;
+  observe::logger log_;
+  std::unique_ptr<mock::mock_thread> mock_;
+  std::unique_ptr<node> node_;
+  std::mutex reloading_;
+};
+
+}  // namespace
+
+int run_serve(const serve_options& options) { return serving{options}.run(); }
+
+}  // namespace tidegate::app::command

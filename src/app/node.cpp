@@ -1,0 +1,186 @@
+#include "app/node.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "runtime/net/address.h"
+
+namespace tidegate::app {
+namespace {
+
+constexpr std::uint64_t admin_connections_max = 256;
+
+runtime::server_settings http_settings(const server_settings& from) {
+  runtime::server_settings s;
+  s.head = {.head_bytes = from.max_header, .fields = from.max_header_fields, .target = from.max_target};
+  s.header_timeout = from.header_timeout;
+  s.keep_alive = from.keep_alive;
+  s.min_body_rate = from.min_body_rate;
+  return s;
+}
+
+std::size_t worker_count(std::uint64_t configured) {
+  if (configured != 0) return static_cast<std::size_t>(configured);
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+// One loop and everything that lives in it.
+struct node::worker {
+  worker(node& owner, const configuration& settings, const foundation::clock& time)
+      : loop{time},
+        random{foundation::system_seed()},
+        client{loop, owner.names_, *owner.client_tls_},
+        services{loop, client, random},
+        v1{owner.core_, services},
+        data{loop, v1, http_settings(settings.server), owner.data_budget_} {}
+
+  runtime::loop loop;
+  foundation::random_source random;
+  runtime::pooled_client client;
+  gateway::loop_services services;
+  surface::v1 v1;
+  runtime::server data;
+  std::unique_ptr<surface::admin> admin;
+  std::unique_ptr<runtime::server> admin_server;
+  std::atomic<bool> stopping{false};
+  std::thread thread;
+
+  bool idle() const { return data.quiet() && (admin_server == nullptr || admin_server->quiet()); }
+  // Until told to stop and the last connection has gone.
+  void run() {
+    while (!stopping.load(std::memory_order_acquire) || !idle()) {
+      loop.turn(stopping.load(std::memory_order_acquire) ? std::chrono::milliseconds{10}
+                                                         : std::chrono::minutes{1});
+    }
+  }
+};
+
+node::node(observe::logger& log, const configuration& settings)
+    : core_{log, metrics_},
+      data_budget_{settings.server.max_connections},
+      admin_budget_{admin_connections_max} {
+  metrics_.build_info(TIDEGATE_VERSION);
+}
+
+std::expected<std::unique_ptr<node>, std::string> node::start(const configuration& settings,
+                                                              const served& what, observe::logger& log,
+                                                              const foundation::clock& time,
+                                                              surface::reload_request reload,
+                                                              const std::string& ca_file) {
+  std::unique_ptr<node> made{new node{log, settings}};
+  made->publish(what);
+  if (auto opened = made->open(settings, time, std::move(reload), what.admin_token, ca_file); !opened) {
+    return std::unexpected{opened.error()};
+  }
+  made->run_workers();
+  return made;
+}
+
+std::expected<std::vector<int>, std::string> node::listen_each(const std::string& where, std::size_t count,
+                                                               std::string& bound) {
+  auto address = runtime::parse_address(where);
+  if (!address) return std::unexpected{"cannot listen on '" + where + "': " + address.error()};
+  std::vector<int> listeners;
+  for (std::size_t i = 0; i < count; ++i) {
+    auto fd = runtime::open_listener(*address);
+    if (!fd) {
+      for (const int open : listeners) ::close(open);
+      return std::unexpected{fd.error()};
+    }
+    listeners.push_back(*fd);
+    if (address->is_unix()) break;  // one socket file; its connections stay in one loop
+    address->port = runtime::bound_port(*fd);
+  }
+  if (address->is_unix()) unix_path_ = address->unix_path;
+  bound = runtime::to_text(*address);
+  return listeners;
+}
+
+std::expected<void, std::string> node::open(const configuration& settings, const foundation::clock& time,
+                                            surface::reload_request reload, const std::string& admin_token,
+                                            const std::string& ca_file) {
+  auto client_tls = runtime::make_client_context(ca_file);
+  if (!client_tls) return std::unexpected{client_tls.error()};
+  client_tls_ = std::move(*client_tls);
+  if (!settings.server.tls_cert.empty()) {
+    auto server_tls = runtime::make_server_context(settings.server.tls_cert, settings.server.tls_key);
+    if (!server_tls) return std::unexpected{server_tls.error()};
+    server_tls_ = std::move(*server_tls);
+  }
+  const std::size_t count = worker_count(settings.server.threads);
+  auto data = listen_each(settings.server.listen, count, data_address_);
+  if (!data) return std::unexpected{data.error()};
+  std::vector<int> admin;
+  if (!settings.admin.listen.empty()) {
+    auto listeners = listen_each(settings.admin.listen, 1, admin_address_);
+    if (!listeners) {
+      for (const int open : *data) ::close(open);
+      return std::unexpected{listeners.error()};
+    }
+    admin = std::move(*listeners);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    workers_.push_back(std::make_unique<worker>(*this, settings, time));
+    if (i < data->size()) workers_.back()->data.listen((*data)[i], server_tls_.get());
+  }
+  if (!admin.empty()) {
+    worker& first = *workers_.front();
+    first.admin = std::make_unique<surface::admin>(core_, admin_token, std::move(reload));
+    first.admin_server = std::make_unique<runtime::server>(first.loop, *first.admin,
+                                                           http_settings(settings.server), admin_budget_);
+    first.admin_server->listen(admin.front(), nullptr);
+  }
+  return {};
+}
+
+void node::run_workers() {
+  for (auto& w : workers_) {
+    w->thread = std::thread{[&w = *w] { w.run(); }};
+  }
+}
+
+void node::drain() {
+  core_.drain();
+  for (auto& w : workers_) {
+    w->loop.post([&w = *w] { w.data.drain(); });
+  }
+}
+
+void node::stop_exchanges() {
+  for (auto& w : workers_) {
+    w->loop.post([&w = *w] { w.data.stop_exchanges(); });
+  }
+}
+
+node::~node() {
+  core_.drain();
+  for (auto& w : workers_) {
+    w->loop.post([&w = *w] {
+      w.data.drain();
+      w.data.stop_exchanges();
+      if (w.admin_server != nullptr) {
+        w.admin_server->drain();
+        w.admin_server->stop_exchanges();
+      }
+      w.stopping.store(true, std::memory_order_release);
+    });
+  }
+  for (auto& w : workers_) {
+    if (w->thread.joinable()) {
+      w->thread.join();
+    } else {
+      w->stopping.store(true, std::memory_order_release);
+      w->run();  // opened, never started
+    }
+  }
+  if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
+}
+
+}  // namespace tidegate::app

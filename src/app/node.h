@@ -1,0 +1,79 @@
+// A running gateway: loops with their threads, listeners, providers' connections, one core. Built from
+// settings, so that tests start as many as they like in one process.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "app/snapshot_of.h"
+#include "gateway/core.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "runtime/client/pooled_client.h"
+#include "runtime/loop.h"
+#include "runtime/net/resolver.h"
+#include "runtime/net/tls.h"
+#include "runtime/server/server.h"
+#include "surface/admin.h"
+#include "surface/v1.h"
+
+namespace tidegate::app {
+
+class node {
+ public:
+  // Opens the listeners and starts serving. `reload` is what POST /admin/v1/reload calls; it may be empty.
+  // `ca_file`: certificate authorities instead of the system's.
+  static std::expected<std::unique_ptr<node>, std::string> start(const configuration& settings,
+                                                                 const served& what, observe::logger& log,
+                                                                 const foundation::clock& time,
+                                                                 surface::reload_request reload,
+                                                                 const std::string& ca_file = {});
+  ~node();
+  node(const node&) = delete;
+  node& operator=(const node&) = delete;
+
+  // With the ports that were bound.
+  const std::string& data_address() const noexcept { return data_address_; }
+  const std::string& admin_address() const noexcept { return admin_address_; }
+  gateway::core& core() noexcept { return core_; }
+
+  void publish(const served& what) { core_.publish(what.routes, what.health); }
+  // No new exchanges; idle connections close. Any thread.
+  void drain();
+  // Connections still open on the data listener.
+  std::uint64_t open_connections() const noexcept {
+    return data_budget_.open.load(std::memory_order_relaxed);
+  }
+  // What is still under way is cancelled. Any thread.
+  void stop_exchanges();
+
+ private:
+  struct worker;
+  node(observe::logger& log, const configuration& settings);
+  std::expected<void, std::string> open(const configuration& settings, const foundation::clock& time,
+                                        surface::reload_request reload, const std::string& admin_token,
+                                        const std::string& ca_file);
+  std::expected<std::vector<int>, std::string> listen_each(const std::string& where, std::size_t count,
+                                                           std::string& bound);
+  void run_workers();
+
+  observe::gateway_metrics metrics_;
+  gateway::core core_;
+  runtime::connection_budget data_budget_;
+  runtime::connection_budget admin_budget_;
+  runtime::resolver names_;
+  runtime::ssl_context client_tls_;
+  runtime::ssl_context server_tls_;
+  std::string data_address_;
+  std::string admin_address_;
+  std::string unix_path_;
+  std::vector<std::unique_ptr<worker>> workers_;
+};
+
+}  // namespace tidegate::app

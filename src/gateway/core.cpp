@@ -1,0 +1,36 @@
+#include "gateway/core.h"
+
+#include <functional>
+#include <string>
+
+namespace tidegate::gateway {
+
+void core::publish(std::shared_ptr<snapshot> next, const policy::health_settings& health) {
+  health_.with([&](policy::health_bank& bank) {
+    bank.configure(health);
+    for (auto& p : next->providers) {
+      policy::provider_identity identity;
+      identity.name = p->name;
+      identity.base_url = p->url.text();
+      identity.credential_fingerprint = p->credential.empty() ? 0 : std::hash<std::string>{}(p->credential) | 1U;
+      p->health = bank.enroll(identity);
+    }
+  });
+  for (auto& p : next->providers) p->metrics = &metrics_.provider(p->name);
+  for (route& r : next->routes) {
+    for (std::size_t i = 0; i < surfaces; ++i) {
+      r.exchanges[i] = &metrics_.exchanges(name_of(static_cast<surface>(i)), r.pattern);
+    }
+  }
+  snapshot_.store(std::shared_ptr<const snapshot>{std::move(next)}, std::memory_order_release);
+}
+
+core::place core::enter(std::uint64_t max) {
+  if (in_flight_.fetch_add(1, std::memory_order_relaxed) >= max) {
+    in_flight_.fetch_sub(1, std::memory_order_relaxed);
+    return {};
+  }
+  return place{this};
+}
+
+}  // namespace tidegate::gateway

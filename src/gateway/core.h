@@ -1,0 +1,75 @@
+// What all exchanges of one process share: the live snapshot, provider health, counters. One instance a process;
+// passed by reference, nothing global. T16: two cores know nothing of each other.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "gateway/snapshot.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "policy/health.h"
+
+namespace tidegate::gateway {
+
+// The health bank behind one short lock. `with` runs a decision; nothing in it may wait.
+class shared_health {
+ public:
+  template <class Decision>
+  auto with(Decision&& decide) {
+    const std::lock_guard lock{mutex_};
+    return std::forward<Decision>(decide)(bank_);
+  }
+
+ private:
+  std::mutex mutex_;
+  policy::health_bank bank_;  // guarded by mutex_
+};
+
+class core {
+ public:
+  core(observe::logger& log, observe::gateway_metrics& metrics) : log_{log}, metrics_{metrics} {}
+
+  std::shared_ptr<const snapshot> current() const { return snapshot_.load(std::memory_order_acquire); }
+  // Enrolls the snapshot's providers with the health bank and makes it the one that new exchanges begin with.
+  void publish(std::shared_ptr<snapshot> next, const policy::health_settings& health);
+
+  shared_health& health() noexcept { return health_; }
+  observe::logger& log() noexcept { return log_; }
+  observe::gateway_metrics& metrics() noexcept { return metrics_; }
+
+  // No new exchanges from now on (NFR-3).
+  void drain() noexcept { draining_.store(true, std::memory_order_relaxed); }
+  bool draining() const noexcept { return draining_.load(std::memory_order_relaxed); }
+
+  // A place among `max_in_flight` exchanges (GW-4), given back by its destructor.
+  class place {
+   public:
+    place() = default;
+    explicit place(core* owner) : owner_{owner} {}
+    place(place&& other) noexcept : owner_{std::exchange(other.owner_, nullptr)} {}
+    place& operator=(place&&) = delete;
+    ~place() {
+      if (owner_ != nullptr) owner_->in_flight_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    explicit operator bool() const noexcept { return owner_ != nullptr; }
+
+   private:
+    core* owner_ = nullptr;
+  };
+  place enter(std::uint64_t max);
+  std::uint64_t in_flight() const noexcept { return in_flight_.load(std::memory_order_relaxed); }
+
+ private:
+  observe::logger& log_;
+  observe::gateway_metrics& metrics_;
+  std::atomic<std::shared_ptr<const snapshot>> snapshot_;
+  shared_health health_;
+  std::atomic<std::uint64_t> in_flight_{0};
+  std::atomic<bool> draining_{false};
+};
+
+}  // namespace tidegate::gateway

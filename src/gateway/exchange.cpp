@@ -1,0 +1,247 @@
+#include "gateway/exchange.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "foundation/text.h"
+#include "gateway/run.h"
+#include "policy/tokens.h"
+#include "protocol/dialect/anthropic_tokens.h"
+#include "protocol/json/json.h"
+
+namespace tidegate::gateway {
+
+namespace json = protocol::json;
+using foundation::error_code;
+using foundation::failure;
+using runtime::task;
+
+namespace {
+
+void append_line(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ").append(value).append("\r\n");
+}
+
+std::string ids_headers(std::string_view run_id, std::string_view trace_id) {
+  std::string lines;
+  lines.reserve(512);
+  append_line(lines, "x-tidegate-run-id", run_id);
+  append_line(lines, "x-tidegate-trace-id", trace_id);
+  return lines;
+}
+
+// GW-2: a wait that is known, and whether asking again is worth it.
+void append_advice(std::string& lines, const failure& why) {
+  if (why.retry_after) {
+    const std::int64_t ms = std::max<std::int64_t>(why.retry_after->count(), 0);
+    append_line(lines, "retry-after", std::to_string((ms + 999) / 1000));
+    append_line(lines, "retry-after-ms", std::to_string(ms));
+  }
+  if (!why.worth_retrying()) append_line(lines, "x-should-retry", "false");
+}
+
+// Everything that a provider would count: system text, history, tools.
+std::int64_t estimate(const dialect::request& asked) {
+  policy::token_estimate sum;
+  const auto add = [&](const auto& self, const std::vector<dialect::part>& parts) -> void {
+    for (const dialect::part& p : parts) {
+      sum.add(p.text);
+      sum.add(p.name);
+      if (p.kind == dialect::part_kind::tool_call) sum.add(p.data);
+      self(self, p.content);
+    }
+  };
+  add(add, asked.system);
+  for (const dialect::message& m : asked.messages) add(add, m.parts);
+  for (const dialect::tool& t : asked.tools) {
+    sum.add(t.name);
+    sum.add(t.description);
+    sum.add(t.parameters);
+  }
+  return sum.tokens();
+}
+
+}  // namespace
+
+run::run(core& shared, loop_services& services, call request, reply_sink& reply)
+    : core_{shared},
+      services_{services},
+      call_{std::move(request)},
+      reply_{reply},
+      snapshot_{shared.current()},
+      caller_{dialect::get(call_.dialect)} {}
+
+task<void> run::go() {
+  started_ = now();
+  const duration limit = snapshot_->time.v1;
+  deadline_ = started_ + std::min(call_.timeout.value_or(limit), limit);
+  reply_.set_deadline(deadline_);
+  std::optional<failure> why = read();
+  if (!why) why = resolve();
+  if (why) {
+    core_.metrics().refusal(foundation::name_of(why->code));
+    record_terminal("ai_run_refused", foundation::name_of(why->code));
+    co_await tell(*why);
+    co_return;
+  }
+  record_started();
+  if (call_.what == endpoint::count_tokens && provider_of(0).kind != policy::provider_kind::anthropic) {
+    co_await answer_estimate();
+    co_return;
+  }
+  co_await make_legs();
+  core_.metrics().overhead(services_.loop.fresh_now() - call_.arrived - upstream_time_);
+}
+
+task<void> run::answer_estimate() {
+  const auto decoded = dialect::decode_count_tokens(read_.body);
+  if (!decoded) {
+    failure f;
+    f.code = error_code::invalid_argument;
+    f.message = decoded.error().message;
+    f.param = decoded.error().param;
+    record_terminal("ai_run_failed", foundation::name_of(f.code));
+    co_await tell(f);
+    co_return;
+  }
+  whole_ = dialect::encode_token_count(estimate(*decoded));
+  co_await deliver_whole();
+}
+
+dialect::encode_context run::encode_context() const {
+  dialect::encode_context context;
+  context.id = call_.run_id;
+  context.model = read_.summary.model;
+  context.created = std::chrono::floor<std::chrono::seconds>(services_.loop.wall()).time_since_epoch().count();
+  context.include_usage = call_.dialect != dialect::dialect_id::openai_chat || read_.summary.stream_usage;
+  context.asked = read_.canonical ? &*read_.canonical : nullptr;
+  return context;
+}
+
+std::string run::reply_headers() const {
+  std::string lines = ids_headers(call_.run_id, call_.trace_id);
+  if (legs_ == 0) return lines;
+  append_line(lines, "x-tidegate-provider", provider_of(current_).name);
+  append_line(lines, "x-tidegate-attempts", std::to_string(legs_));
+  if (switched_) {
+    std::string note = "from=" + provider_of(switched_->from).name + "; to=" + provider_of(switched_->to).name;
+    note.append("; reason=").append(policy::name_of(switched_->reason));
+    append_line(lines, "x-tidegate-failover", note);
+  }
+  return lines;
+}
+
+// Records the terminal, then sends the last byte: who has the answer can find it on the record.
+task<void> run::answer(const policy::step& last, const leg_end& end) {
+  if (last.verdict == policy::run_verdict::success) {
+    if (streaming_ || read_.summary.stream) {
+      co_await deliver_end();
+    } else {
+      co_await deliver_whole();
+    }
+    co_return;
+  }
+  const failure why = verdict_failure(last, end);
+  const bool left = why.code == error_code::canceled;
+  const bool late = why.code == error_code::skill_timeout;
+  record_terminal(left ? "ai_run_canceled" : late ? "ai_run_timeout" : "ai_run_failed", foundation::name_of(why.code));
+  co_await tell(why);
+}
+
+task<void> run::deliver_whole() {
+  record_terminal("ai_run_completed", "OK");
+  std::string headers = reply_headers();
+  headers += passed_headers_;
+  headers += "content-type: application/json\r\n";
+  static_cast<void>(co_await reply_.whole(200, headers, whole_));
+}
+
+task<void> run::deliver_end() {
+  record_terminal("ai_run_completed", "OK");
+  // A stream without any content is still a whole answer.
+  const bool open = streaming_ || co_await open_stream();
+  core_.metrics().open_streams(-1);
+  if (open && co_await reply_.write(tail_)) static_cast<void>(co_await reply_.end_stream());
+}
+
+task<void> run::tell(const failure& why) {
+  if (streaming_) {
+    core_.metrics().open_streams(-1);
+    const std::string bytes =
+        error_bytes_.empty() ? caller_.encode_stream_error(why, call_.run_id, call_.trace_id) : error_bytes_;
+    static_cast<void>(co_await reply_.write(bytes));
+    reply_.break_off();
+    co_return;
+  }
+  std::string headers = reply_headers();
+  append_advice(headers, why);
+  headers += "content-type: application/json\r\n";
+  const std::string body = caller_.encode_error(why, call_.run_id, call_.trace_id);
+  static_cast<void>(co_await reply_.whole(why.http_status(), headers, body));
+}
+
+failure run::verdict_failure(const policy::step& last, const leg_end& end) const {
+  const auto retry_after = last.retry_after ? std::optional{std::chrono::ceil<foundation::milliseconds>(*last.retry_after)}
+                                            : std::nullopt;
+  failure why;
+  switch (last.verdict) {
+    case policy::run_verdict::unavailable: {
+      // The caller's own time limit is its answer, whoever is to blame for it.
+      if (end.why.code == error_code::skill_timeout) return end.why;
+      why.code = error_code::ai_provider_unavailable;
+      why.message = targets_.size() > 1 ? "no provider of this model can answer now" : "the provider of this model cannot answer now";
+      if (!end.why.message.empty()) why.message += ": " + end.why.message;
+      json::writer w{why.details};
+      w.begin_object().member("traceId", call_.trace_id).member("primary", provider_of(0).name).key("backup");
+      if (targets_.size() > 1) {
+        w.string(provider_of(1).name);
+      } else {
+        w.null();
+      }
+      w.key("attempts").begin_array();
+      for (const attempt& a : attempts_) {
+        w.begin_object().member("provider", provider_of(a.target).name).member("model", targets_[a.target].model);
+        w.member("code", foundation::name_of(a.code)).end_object();
+      }
+      w.end_array().end_object();
+      why.retry_after = retry_after;
+      return why;
+    }
+    case policy::run_verdict::rate_limited:
+      why = end.why;
+      why.code = error_code::ai_rate_limited;
+      if (why.message.empty()) why.message = "every provider of this model limits the rate of calls";
+      why.retry_after = retry_after;
+      json::writer{why.details = {}}.begin_object().member("source", "upstream")
+          .member("retryAfterMs", retry_after ? retry_after->count() : 0).end_object();
+      why.upstream_type.clear();
+      why.upstream_code.clear();
+      return why;
+    case policy::run_verdict::abandoned:
+      return reply_.gone().fired() ? canceled_end().why : timeout_end(policy::leg_timeout::leg, false).why;
+    default:
+      return end.why;
+  }
+}
+
+task<void> run_exchange(core& shared, loop_services& services, call request, reply_sink& reply) {
+  run story{shared, services, std::move(request), reply};
+  co_await story.go();
+}
+
+task<void> refuse(core& shared, dialect::dialect_id dialect, surface from, const failure& why,
+                  std::string_view run_id, std::string_view trace_id, reply_sink& reply) {
+  const std::string_view code = foundation::name_of(why.code);
+  shared.metrics().refusal(code);
+  shared.metrics().exchange_done(name_of(from), "", code);
+  shared.log().at(observe::level::info, "ai_run_refused")
+      .field("runId", run_id).field("traceId", trace_id).field("code", code);
+  std::string headers = ids_headers(run_id, trace_id);
+  append_advice(headers, why);
+  headers += "content-type: application/json\r\n";
+  const std::string body = dialect::get(dialect).encode_error(why, run_id, trace_id);
+  static_cast<void>(co_await reply.whole(why.http_status(), headers, body));
+}
+
+}  // namespace tidegate::gateway

@@ -1,0 +1,106 @@
+#include "gateway/model_list.h"
+
+#include <algorithm>
+#include <map>
+#include <span>
+#include <utility>
+
+#include "foundation/text.h"
+#include "policy/routing.h"
+#include "protocol/json/json.h"
+
+namespace tidegate::gateway {
+
+namespace json = protocol::json;
+using runtime::task;
+
+namespace {
+
+constexpr std::chrono::seconds ask_timeout{2};
+constexpr std::size_t models_max = 5000;
+constexpr std::uint64_t list_bytes_max = 8U << 20;
+
+bool is_glob(std::string_view pattern) { return pattern.find_first_of("*?") != std::string_view::npos; }
+
+const provider* first_usable(const route& r) {
+  for (const target& t : r.targets) {
+    if (t.to->usable()) return t.to;
+  }
+  return nullptr;
+}
+
+std::string make_list_head(const provider& p) {
+  std::string head = "GET " + p.url.path_of("/v1/models");
+  const bool anthropic = p.kind == policy::provider_kind::anthropic;
+  if (anthropic) head += "?limit=1000";
+  head += " HTTP/1.1\r\nhost: " + p.url.authority() + "\r\n";
+  if (anthropic) head += "anthropic-version: 2023-06-01\r\n";
+  if (!p.credential.empty()) head += (anthropic ? "x-api-key: " : "authorization: Bearer ") + p.credential + "\r\n";
+  return head + "accept: application/json\r\naccept-encoding: identity\r\n\r\n";
+}
+
+std::vector<std::string> read_ids(std::string_view body) {
+  std::vector<std::string> ids;
+  const auto parsed = json::parse(body, 64);
+  if (!parsed) return ids;
+  // Some compatible servers answer with the bare array.
+  const auto data = parsed->is_array() ? std::optional{*parsed} : parsed->find("data");
+  if (!data) return ids;
+  for (const json::value entry : data->elements()) {
+    std::string id{foundation::trim(entry.string_or("id", ""))};
+    if (!id.empty() && ids.size() < models_max) ids.push_back(std::move(id));
+  }
+  return ids;
+}
+
+task<std::vector<std::string>> ask(loop_services& services, const provider& p, runtime::cancel_source& cancel) {
+  const instant by = services.loop.now() + ask_timeout;
+  const std::string head = make_list_head(p);
+  auto reply = co_await services.upstream.call(p.origin, head, {}, {by, by}, &cancel);
+  if (!reply || (*reply)->head().status != 200) co_return std::vector<std::string>{};
+  std::string body;
+  for (;;) {
+    const auto piece = co_await (*reply)->read(by, &cancel);
+    if (!piece || body.size() + piece->size() > list_bytes_max) co_return std::vector<std::string>{};
+    if (piece->empty()) break;
+    body.append(*piece);
+  }
+  co_return read_ids(body);
+}
+
+}  // namespace
+
+task<std::vector<dialect::model_entry>> list_models(core& shared, loop_services& services,
+                                                    runtime::cancel_source& cancel) {
+  const auto served = shared.current();
+  std::map<std::string, std::string> found;  // id -> owner
+  std::map<const provider*, std::vector<std::string>> asked;
+  for (std::size_t i = 0; i < served->routes.size(); ++i) {
+    const route& r = served->routes[i];
+    const provider* const owner = first_usable(r);
+    if (owner == nullptr) continue;
+    if (!is_glob(r.pattern)) {
+      found.try_emplace(r.pattern, owner->name);
+      continue;
+    }
+    auto known = asked.find(owner);
+    if (known == asked.end()) known = asked.emplace(owner, co_await ask(services, *owner, cancel)).first;
+    for (const std::string& id : known->second) {
+      if (policy::first_route(std::span<const std::string>{served->patterns}, id) == i) found.try_emplace(id, owner->name);
+    }
+  }
+  std::vector<dialect::model_entry> models;
+  models.reserve(found.size());
+  for (auto& [id, owner] : found) models.push_back({id, owner, 0});
+  co_return models;
+}
+
+std::optional<dialect::model_entry> find_model(const snapshot& served, std::string_view id) {
+  const auto index = policy::first_route(std::span<const std::string>{served.patterns}, id);
+  if (!index) return std::nullopt;
+  const provider* const owner = first_usable(served.routes[*index]);
+  if (owner == nullptr) return std::nullopt;
+  return dialect::model_entry{std::string{id}, owner->name, 0};
+}
+
+}  // namespace tidegate::gateway

@@ -1,0 +1,131 @@
+// One run inside the gateway: its state from admission to its terminal. Used by exchange.cpp only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/exchange.h"
+#include "gateway/leg_request.h"
+#include "gateway/stream_relay.h"
+#include "policy/failover.h"
+#include "policy/outcome.h"
+
+namespace tidegate::gateway {
+
+using foundation::failure;
+
+// How a leg ended. `why` is what the caller would be told if this leg were the last one.
+struct leg_end {
+  policy::leg_result result;
+  failure why;
+  std::optional<duration> retry_after;
+  int status = 0;            // the provider's, where it answered
+  bool transport = false;    // RET-1 may repeat it inside the leg
+  bool content = false;      // the caller has seen some of it
+};
+
+class run {
+ public:
+  run(core& shared, loop_services& services, call request, reply_sink& reply);
+  runtime::task<void> go();
+
+ private:
+  struct chosen_target {
+    const provider* to;
+    std::string model;
+  };
+  struct attempt {  // for AI_PROVIDER_UNAVAILABLE's details
+    std::size_t target;
+    foundation::error_code code;
+  };
+
+  // Admission: each says why not, or nothing.
+  std::optional<failure> read();
+  std::optional<failure> resolve();
+  std::optional<failure> choose_targets(const route& r);
+  bool serves_endpoint(const provider& p) const;
+
+  runtime::task<void> make_legs();
+  runtime::task<leg_end> make_leg(policy::step step, policy::failover_plan& plan);
+  runtime::task<leg_end> send_once(std::size_t target, instant leg_deadline, policy::failover_plan& plan);
+  runtime::task<leg_end> read_whole(runtime::upstream_reply& from, instant leg_deadline);
+  runtime::task<leg_end> read_stream(runtime::upstream_reply& from, instant leg_deadline, policy::failover_plan& plan);
+  runtime::task<leg_end> read_error(runtime::upstream_reply& from, instant leg_deadline);
+  runtime::task<std::optional<leg_end>> collect(runtime::upstream_reply& from, std::uint64_t limit, instant leg_deadline,
+                                                std::string& into);
+  runtime::task<bool> open_stream();
+
+  // Ends of a leg.
+  leg_end fault_end(runtime::call_fault fault, bool content) const;
+  leg_end timeout_end(policy::leg_timeout limit, bool content) const;
+  leg_end status_end(int status, std::string_view body, std::string_view retry_after) const;
+  leg_end stream_error_end(const dialect::stream_error& error) const;
+  leg_end reply_fault_end(policy::reply_fault fault, std::string_view message) const;
+  leg_end canceled_end() const;
+
+  // Answers.
+  runtime::task<void> answer(const policy::step& last, const leg_end& end);
+  runtime::task<void> answer_estimate();
+  runtime::task<void> deliver_whole();
+  runtime::task<void> deliver_end();
+  runtime::task<void> tell(const failure& why);
+  failure verdict_failure(const policy::step& last, const leg_end& end) const;
+  std::string reply_headers() const;
+  dialect::encode_context encode_context() const;
+
+  // Records.
+  void record_started();
+  void record_events(policy::failover_plan& plan);
+  void record_leg_started(const policy::step& step);
+  void record_leg_finished(const policy::step& step, const leg_end& end, instant started);
+  void record_terminal(std::string_view event, std::string_view code);
+  void record_malformed(const stream_relay& relay) const;
+  void count_tokens(const dialect::usage& tokens) const;
+
+  instant now() const { return services_.loop.now(); }
+  const provider& provider_of(std::size_t target) const { return *targets_[target].to; }
+
+  core& core_;
+  loop_services& services_;
+  call call_;
+  reply_sink& reply_;
+  std::shared_ptr<const snapshot> snapshot_;
+  read_request read_;
+  const dialect::dialect& caller_;
+  std::vector<chosen_target> targets_;
+  std::vector<policy::target_ref> refs_;
+  policy::failover_mode mode_ = policy::failover_mode::immediate;
+  const route* route_ = nullptr;
+  instant deadline_ = foundation::never;
+  instant started_{};
+  instant leg_started_{};
+  duration upstream_time_{};
+
+  // The leg under way, or the last one.
+  leg_request leg_;
+  std::size_t current_ = 0;
+  std::uint32_t legs_ = 0;
+  std::uint32_t retries_ = 0;
+  std::vector<attempt> attempts_;
+  std::optional<failure> earlier_;  // what an earlier leg ended with
+  struct switch_note {
+    std::size_t from;
+    std::size_t to;
+    policy::switch_reason reason;
+  };
+  std::optional<switch_note> switched_;
+
+  // The answer.
+  bool streaming_ = false;   // the caller has been sent the head of a stream
+  bool recorded_ = false;    // the terminal
+  bool estimate_only_ = false;
+  std::string whole_;        // a whole reply in the caller's dialect, or as it came
+  std::string passed_headers_;
+  std::string tail_;
+  std::string error_bytes_;
+};
+
+}  // namespace tidegate::gateway

@@ -1,0 +1,86 @@
+// What the gateway serves, resolved once from the configuration and never changed afterwards: providers, routes,
+// limits. A reload publishes another snapshot; exchanges under way keep the one they began with.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "foundation/time.h"
+#include "observe/metrics.h"
+#include "policy/failover.h"
+#include "policy/retry.h"
+#include "policy/routing.h"
+#include "protocol/dialect/canonical.h"
+#include "runtime/client/upstream.h"
+
+namespace tidegate::gateway {
+
+namespace dialect = protocol::dialect;
+using foundation::duration;
+using foundation::instant;
+
+struct provider {
+  std::string name;
+  policy::provider_kind kind = policy::provider_kind::openai;
+  bool enabled = true;
+  bool has_url = false;
+  policy::base_url url;
+  runtime::origin origin;
+  std::string credential;              // what the reference resolves to; empty when absent
+  bool credential_configured = false;  // a reference stands in the configuration
+  std::string max_tokens_field = "max_tokens";
+  duration first_byte = std::chrono::seconds{30};
+  policy::provider_index health = 0;
+  policy::credential_id credential_id = 0;
+  observe::provider_metrics* metrics = nullptr;  // set by core::publish
+
+  // RES-3.
+  bool usable() const;
+  // The dialect that this provider is spoken to in when the caller speaks `caller`.
+  dialect::dialect_id dialect_for(dialect::dialect_id caller) const;
+};
+
+// Where calls come in; names for metrics and logs.
+enum class surface : std::uint8_t { chat, responses, messages, embeddings, count_tokens, other };
+inline constexpr std::size_t surfaces = 6;
+std::string_view name_of(surface s);
+
+struct target {
+  const provider* to = nullptr;
+  std::string model;  // as configured: empty (first target only), "*", or a name
+};
+
+struct route {
+  std::string pattern;
+  std::optional<policy::failover_mode> mode;  // nothing: auto
+  std::vector<target> targets;
+  std::array<observe::counter_by*, surfaces> exchanges{};  // set by core::publish
+};
+
+struct timeouts {
+  duration v1 = std::chrono::minutes{10};
+  duration connect = std::chrono::seconds{10};
+  duration idle = std::chrono::seconds{60};
+  duration leg = std::chrono::minutes{10};
+  duration blame_after = std::chrono::seconds{10};
+};
+
+struct snapshot {
+  std::vector<std::unique_ptr<provider>> providers;
+  std::vector<route> routes;
+  std::vector<std::string> patterns;  // of `routes`, in order
+  timeouts time;
+  policy::retry_settings retry;
+  std::uint64_t max_body = 32U << 20;
+  std::uint64_t max_upstream_body = 32U << 20;
+  std::size_t max_json_depth = 64;
+  std::uint64_t max_in_flight = 1024;
+  std::vector<std::string> allowed_origins;
+};
+
+}  // namespace tidegate::gateway

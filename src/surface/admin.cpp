@@ -1,0 +1,121 @@
+#include "surface/admin.h"
+
+#include <openssl/crypto.h>
+
+#include "foundation/text.h"
+#include "observe/registry.h"
+#include "protocol/json/json.h"
+
+namespace tidegate::surface {
+
+namespace json = protocol::json;
+using runtime::downstream;
+using runtime::task;
+
+namespace {
+
+constexpr std::string_view json_type = "content-type: application/json\r\n";
+
+std::string error_body(std::string_view code, std::string_view message) {
+  std::string body;
+  json::writer w{body};
+  w.begin_object().member("ok", false).key("error").begin_object();
+  w.member("code", code).member("message", message).end_object().end_object();
+  return body;
+}
+
+std::string_view name_of(policy::breaker_status status) {
+  switch (status) {
+    case policy::breaker_status::healthy:
+      return "healthy";
+    case policy::breaker_status::degraded:
+      return "degraded";
+    case policy::breaker_status::half_open:
+      return "half_open";
+  }
+  return "";
+}
+
+}  // namespace
+
+bool admin::authorized(const runtime::http1::request_head& head) const {
+  if (token_.empty()) return true;
+  std::string_view given = head.get("authorization");
+  if (!foundation::istarts_with(given, "Bearer ")) return false;
+  given = foundation::trim(given.substr(7));
+  return given.size() == token_.size() && CRYPTO_memcmp(given.data(), token_.data(), given.size()) == 0;
+}
+
+task<void> admin::handle(downstream& exchange) {
+  const auto& head = exchange.request();
+  const std::string_view path = head.path_query.substr(0, head.path_query.find('?'));
+  const bool get = head.method == "GET" || head.method == "HEAD";
+  if (path == "/healthz") {
+    static_cast<void>(co_await exchange.respond(200, "content-type: text/plain\r\n", "ok\n"));
+    co_return;
+  }
+  if (path == "/readyz") {
+    const bool ready = !core_.draining();
+    static_cast<void>(co_await exchange.respond(ready ? 200 : 503, "content-type: text/plain\r\n", ready ? "ready\n" : "draining\n"));
+    co_return;
+  }
+  if (!authorized(head)) {
+    static_cast<void>(co_await exchange.respond(401, "www-authenticate: Bearer\r\ncontent-type: application/json\r\n",
+                                                error_body("AI_AUTH_FAILED", "the admin listener asks for admin.token as Bearer")));
+    co_return;
+  }
+  if (head.find("origin") != nullptr) {
+    // No page of any origin has business here; a form in a browser must not reload a gateway.
+    static_cast<void>(co_await exchange.respond(403, json_type, error_body("FORBIDDEN", "the admin listener answers no browser origin")));
+    co_return;
+  }
+  if (path == "/metrics" && get) {
+    const std::string type = "content-type: " + std::string{observe::registry::content_type} + "\r\n";
+    static_cast<void>(co_await exchange.respond(200, type, core_.metrics().expose()));
+    co_return;
+  }
+  if (path == "/admin/v1/providers" && get) {
+    auto& loop = exchange.owner();
+    static_cast<void>(co_await exchange.respond(200, json_type, providers_json(loop.now(), loop.wall())));
+    co_return;
+  }
+  if (path == "/admin/v1/reload" && head.method == "POST") {
+    const auto done = reload_();
+    static_cast<void>(co_await exchange.respond(done ? 200 : 400, json_type,
+                                                done ? R"({"ok":true})" : error_body("VALIDATION_ERROR", done.error())));
+    co_return;
+  }
+  static_cast<void>(co_await exchange.respond(404, json_type, error_body("NOT_FOUND", "unknown path or method")));
+}
+
+std::string admin::providers_json(foundation::instant now, foundation::wall_time wall) {
+  const auto served = core_.current();
+  std::string body;
+  json::writer w{body};
+  w.begin_object().key("providers").begin_array();
+  core_.health().with([&](const policy::health_bank& bank) {
+    const auto stamp = [&](foundation::instant at) {
+      return foundation::to_rfc3339(wall + std::chrono::duration_cast<foundation::milliseconds>(at - now));
+    };
+    for (const auto& p : served->providers) {
+      const policy::breaker& circuit = bank.breaker_of(p->health);
+      w.begin_object().member("name", p->name).member("kind", policy::name_of(p->kind));
+      w.member("enabled", p->enabled).member("baseUrl", p->has_url ? p->url.text() : std::string{});
+      w.member("apiKeyConfigured", !p->credential.empty()).member("usable", p->usable());
+      w.member("status", name_of(circuit.status(now)));
+      w.member("consecutiveFailures", static_cast<std::int64_t>(circuit.consecutive_failures()));
+      if (const auto since = circuit.degraded_at(now)) w.member("degradedAt", stamp(*since));
+      if (const auto until = bank.cooldown_until(p->health, now)) w.member("cooldownUntil", stamp(*until));
+      w.end_object();
+    }
+  });
+  w.end_array().member("inFlight", static_cast<std::int64_t>(core_.in_flight())).member("draining", core_.draining()).end_object();
+  return body;
+}
+
+std::string admin::refusal_body(const runtime::http_refusal& why, std::string_view, std::string& headers) {
+  headers += json_type;
+  return error_body("VALIDATION_ERROR", why.reason);
+}
+
+}  // namespace tidegate::surface

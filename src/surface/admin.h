@@ -1,0 +1,35 @@
+// The operator's listener: /metrics, /readyz, /healthz, /admin/v1/*. Loopback only unless a token is set (SEC-4).
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "gateway/core.h"
+#include "runtime/server/server.h"
+
+namespace tidegate::surface {
+
+// Asked to re-read the configuration: nothing, or why it was refused. Called in the loop's thread.
+using reload_request = std::function<std::expected<void, std::string>()>;
+
+class admin final : public runtime::request_handler {
+ public:
+  // `token` empty: none is asked for.
+  admin(gateway::core& shared, std::string token, reload_request reload)
+      : core_{shared}, token_{std::move(token)}, reload_{std::move(reload)} {}
+
+  runtime::task<void> handle(runtime::downstream& exchange) override;
+  std::string refusal_body(const runtime::http_refusal& why, std::string_view target, std::string& headers) override;
+
+ private:
+  bool authorized(const runtime::http1::request_head& head) const;
+  std::string providers_json(foundation::instant now, foundation::wall_time wall);
+
+  gateway::core& core_;
+  std::string token_;
+  reload_request reload_;
+};
+
+}  // namespace tidegate::surface

@@ -1,0 +1,224 @@
+#include "surface/v1.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "foundation/ids.h"
+#include "foundation/text.h"
+#include "gateway/model_list.h"
+#include "protocol/dialect/models.h"
+
+namespace tidegate::surface {
+
+namespace dialect = protocol::dialect;
+using foundation::error_code;
+using foundation::failure;
+using gateway::call;
+using gateway::endpoint;
+using runtime::downstream;
+using runtime::task;
+
+namespace {
+
+// What the story needs of a connection.
+class connection_sink final : public gateway::reply_sink {
+ public:
+  explicit connection_sink(downstream& to) : to_{to} {}
+  task<bool> whole(int status, std::string_view headers, std::string_view body) override {
+    return to_.respond(status, headers, body);
+  }
+  task<bool> begin_stream(int status, std::string_view headers) override { return to_.begin(status, headers); }
+  task<bool> write(std::string_view bytes) override { return to_.write(bytes); }
+  task<bool> end_stream() override { return to_.finish(); }
+  void break_off() override { to_.close_after(); }
+  void release_request() override { to_.release_request(); }
+  runtime::cancel_source& gone() override { return to_.gone(); }
+  void set_deadline(foundation::instant when) override { to_.set_deadline(when); }
+
+ private:
+  downstream& to_;
+};
+
+struct route_entry {
+  std::string_view path;
+  endpoint what;
+  dialect::dialect_id dialect;
+  gateway::surface from;
+};
+
+constexpr route_entry posts[] = {
+    {"/v1/chat/completions", endpoint::generate, dialect::dialect_id::openai_chat, gateway::surface::chat},
+    {"/v1/messages", endpoint::generate, dialect::dialect_id::anthropic_messages, gateway::surface::messages},
+    {"/v1/responses", endpoint::generate, dialect::dialect_id::openai_responses, gateway::surface::responses},
+    {"/v1/embeddings", endpoint::embeddings, dialect::dialect_id::openai_chat, gateway::surface::embeddings},
+    {"/v1/messages/count_tokens", endpoint::count_tokens, dialect::dialect_id::anthropic_messages, gateway::surface::count_tokens},
+};
+
+constexpr std::string_view models_path = "/v1/models";
+
+// A dialect's own request headers pass to a target that speaks it; whatever names an account or a key does not.
+bool passes(std::string_view name, dialect::dialect_id d) {
+  if (d == dialect::dialect_id::anthropic_messages) return foundation::istarts_with(name, "anthropic-");
+  return foundation::istarts_with(name, "openai-") && !foundation::iequals(name, "openai-organization") &&
+         !foundation::iequals(name, "openai-project");
+}
+
+std::string dialect_headers(const protocol::http1::request_head& head, dialect::dialect_id d) {
+  std::string lines;
+  for (const auto& f : head.fields) {
+    if (passes(f.name, d)) lines.append(f.name).append(": ").append(f.value).append("\r\n");
+  }
+  return lines;
+}
+
+// Unknown paths are answered in the dialect that the caller seems to speak.
+dialect::dialect_id dialect_guess(const protocol::http1::request_head& head, std::string_view path) {
+  const bool anthropic = path.starts_with("/v1/messages") || head.find("anthropic-version") != nullptr;
+  return anthropic ? dialect::dialect_id::anthropic_messages : dialect::dialect_id::openai_chat;
+}
+
+failure make_failure(error_code code, std::string message, int status = 0) {
+  failure f;
+  f.code = code;
+  f.message = std::move(message);
+  f.status = status;
+  return f;
+}
+
+failure overloaded(std::string_view reason, std::string message) {
+  failure f = make_failure(error_code::server_overloaded, std::move(message));
+  f.details = "{\"reason\":\"" + std::string{reason} + "\"}";
+  f.retry_after = std::chrono::seconds{1};
+  return f;
+}
+
+error_code code_of_http(int status) {
+  switch (status) {
+    case 413:
+      return error_code::ipc_payload_too_large;
+    case 408:
+      return error_code::timeout;
+    default:
+      return error_code::validation_error;
+  }
+}
+
+}  // namespace
+
+call v1::begin(const downstream& exchange) const {
+  const auto& head = exchange.request();
+  call request;
+  request.arrived = services_.loop.fresh_now();
+  request.run_id = foundation::make_run_id(services_.loop.wall(), services_.random);
+  if (auto given = foundation::trace_id_of(head.get("traceparent"))) {
+    request.trace_id = std::move(*given);
+  } else {
+    request.trace_id = foundation::make_trace_id(services_.random);
+  }
+  const auto limit = foundation::parse_u64(head.get("x-tidegate-timeout-ms"));
+  if (limit && *limit > 0 && *limit <= 86'400'000) request.timeout = foundation::milliseconds{*limit};
+  return request;
+}
+
+task<void> v1::refuse(downstream& exchange, const call& request, failure why) {
+  connection_sink reply{exchange};
+  co_await gateway::refuse(core_, request.dialect, request.from, why, request.run_id, request.trace_id, reply);
+}
+
+task<void> v1::handle(downstream& exchange) {
+  const auto& head = exchange.request();
+  const std::string_view target = head.path_query;
+  const std::string_view path = target.substr(0, target.find('?'));
+  if (path == "/healthz") {
+    static_cast<void>(co_await exchange.respond(200, "content-type: text/plain\r\n", "ok\n"));
+    co_return;
+  }
+  call request = begin(exchange);
+  request.dialect = dialect_guess(head, path);
+  if (const std::string_view origin = head.get("origin"); !origin.empty()) {
+    const auto served = core_.current();
+    if (std::ranges::find(served->allowed_origins, origin) == served->allowed_origins.end()) {
+      co_await refuse(exchange, request, make_failure(error_code::forbidden, "this Origin is not allowed; see server.allowed_origins"));
+      co_return;
+    }
+  }
+  const bool get = head.method == "GET" || head.method == "HEAD";
+  if (path == models_path || path.starts_with("/v1/models/")) {
+    if (!get) {
+      co_await refuse(exchange, request, make_failure(error_code::invalid_argument, "use GET for " + std::string{path}, 405));
+      co_return;
+    }
+    co_await models(exchange, path.size() > models_path.size() ? path.substr(models_path.size() + 1) : std::string_view{}, std::move(request));
+    co_return;
+  }
+  const auto* const found = std::ranges::find(posts, path, &route_entry::path);
+  if (found == std::end(posts)) {
+    co_await refuse(exchange, request, make_failure(error_code::not_found, "unknown path " + std::string{path.substr(0, 200)}));
+    co_return;
+  }
+  request.what = found->what;
+  request.dialect = found->dialect;
+  request.from = found->from;
+  if (head.method != "POST") {
+    co_await refuse(exchange, request, make_failure(error_code::invalid_argument, "use POST for " + std::string{path}, 405));
+    co_return;
+  }
+  request.query = target.substr(path.size());
+  request.dialect_headers = dialect_headers(head, request.dialect);
+  co_await generate(exchange, std::move(request));
+}
+
+task<void> v1::generate(downstream& exchange, call request) {
+  const auto served = core_.current();
+  if (core_.draining()) {
+    co_await refuse(exchange, request, overloaded("draining", "the gateway is shutting down"));
+    co_return;
+  }
+  const gateway::core::place place = core_.enter(served->max_in_flight);
+  if (!place) {
+    co_await refuse(exchange, request, overloaded("max_in_flight", "too many calls are in flight"));
+    co_return;
+  }
+  const auto body = co_await exchange.read_body(served->max_body);
+  if (!body) {
+    if (body.error().status == 0) co_return;  // the caller has gone
+    exchange.close_after();
+    co_await refuse(exchange, request, make_failure(code_of_http(body.error().status), std::string{body.error().reason}, body.error().status));
+    co_return;
+  }
+  request.body = exchange.take_body();
+  connection_sink reply{exchange};
+  co_await gateway::run_exchange(core_, services_, std::move(request), reply);
+}
+
+task<void> v1::models(downstream& exchange, std::string_view id, call request) {
+  std::string headers = "x-tidegate-run-id: " + request.run_id + "\r\nx-tidegate-trace-id: " + request.trace_id +
+                        "\r\ncontent-type: application/json\r\n";
+  if (id.empty()) {
+    const auto list = co_await gateway::list_models(core_, services_, exchange.gone());
+    static_cast<void>(co_await exchange.respond(200, headers, dialect::encode_model_list(request.dialect, list)));
+    co_return;
+  }
+  const auto model = gateway::find_model(*core_.current(), id);
+  if (!model) {
+    failure f = make_failure(error_code::not_found, "The model `" + std::string{id.substr(0, 200)} + "` does not exist: no route serves it");
+    f.param = "model";
+    co_await refuse(exchange, request, std::move(f));
+    co_return;
+  }
+  static_cast<void>(co_await exchange.respond(200, headers, dialect::encode_model(request.dialect, *model)));
+}
+
+std::string v1::refusal_body(const runtime::http_refusal& why, std::string_view target, std::string& headers) {
+  const auto path = target.substr(0, target.find('?'));
+  const auto run_id = foundation::make_run_id(services_.loop.wall(), services_.random);
+  const auto trace_id = foundation::make_trace_id(services_.random);
+  headers += "x-tidegate-run-id: " + run_id + "\r\nx-tidegate-trace-id: " + trace_id + "\r\ncontent-type: application/json\r\n";
+  const failure f = make_failure(code_of_http(why.status), std::string{why.reason}, why.status);
+  core_.metrics().refusal(foundation::name_of(f.code));
+  const auto d = path.starts_with("/v1/messages") ? dialect::dialect_id::anthropic_messages : dialect::dialect_id::openai_chat;
+  return dialect::get(d).encode_error(f, run_id, trace_id);
+}
+
+}  // namespace tidegate::surface

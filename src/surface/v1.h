@@ -1,0 +1,29 @@
+// The gateway surface: /v1/* in the OpenAI and Anthropic dialects, and /healthz. One instance a loop.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "gateway/exchange.h"
+#include "runtime/server/server.h"
+
+namespace tidegate::surface {
+
+class v1 final : public runtime::request_handler {
+ public:
+  v1(gateway::core& shared, gateway::loop_services services) : core_{shared}, services_{services} {}
+
+  runtime::task<void> handle(runtime::downstream& exchange) override;
+  std::string refusal_body(const runtime::http_refusal& why, std::string_view target, std::string& headers) override;
+
+ private:
+  runtime::task<void> generate(runtime::downstream& exchange, gateway::call request);
+  runtime::task<void> models(runtime::downstream& exchange, std::string_view id, gateway::call request);
+  runtime::task<void> refuse(runtime::downstream& exchange, const gateway::call& request, foundation::failure why);
+  gateway::call begin(const runtime::downstream& exchange) const;
+
+  gateway::core& core_;
+  gateway::loop_services services_;
+};
+
+}  // namespace tidegate::surface
