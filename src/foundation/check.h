@@ -7,6 +7,6 @@ namespace tidegate::foundation {
 
 }  // namespace tidegate::foundation
 
-#define TG_CHECK(expression)                                                                        \
-  (static_cast<bool>(expression) ? static_cast<void>(0)                                             \
+#define TG_CHECK(expression)                            \
+  (static_cast<bool>(expression) ? static_cast<void>(0) \
                                  : ::tidegate::foundation::check_failed(#expression, __FILE__, __LINE__))

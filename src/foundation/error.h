@@ -69,7 +69,8 @@ struct failure {
   std::string details;
   // A wait after which the call has a chance, where one is known.
   std::optional<std::chrono::milliseconds> retry_after;
-  // HTTP status when it differs from the code's own (a provider's 4xx that is kept, 502 for a refused credential).
+  // HTTP status when it differs from the code's own (a provider's 4xx that is kept, 502 for a refused
+  // credential).
   int status = 0;
   // The offending request field, where the dialect has a place for it.
   std::string param;

@@ -16,6 +16,8 @@ bool iequals(std::string_view a, std::string_view b);
 bool istarts_with(std::string_view text, std::string_view prefix);
 // Without ASCII blanks, tabs and line ends at either side.
 std::string_view trim(std::string_view text);
+// For secrets: the time taken tells the length at most, never where two texts differ.
+bool equal_in_constant_time(std::string_view a, std::string_view b);
 // Decimal digits only, no sign, no blanks, no overflow.
 std::optional<std::uint64_t> parse_u64(std::string_view digits);
 void append_number(std::string& out, std::int64_t value);

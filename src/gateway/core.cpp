@@ -12,7 +12,8 @@ void core::publish(std::shared_ptr<snapshot> next, const policy::health_settings
       policy::provider_identity identity;
       identity.name = p->name;
       identity.base_url = p->url.text();
-      identity.credential_fingerprint = p->credential.empty() ? 0 : std::hash<std::string>{}(p->credential) | 1U;
+      identity.credential_fingerprint =
+          p->credential.empty() ? 0 : std::hash<std::string>{}(p->credential) | 1U;
       p->health = bank.enroll(identity);
     }
   });

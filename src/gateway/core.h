@@ -1,5 +1,5 @@
-// What all exchanges of one process share: the live snapshot, provider health, counters. One instance a process;
-// passed by reference, nothing global. T16: two cores know nothing of each other.
+// What all exchanges of one process share: the live snapshot, provider health, counters. One instance a
+// process; passed by reference, nothing global. T16: two cores know nothing of each other.
 #pragma once
 
 #include <atomic>

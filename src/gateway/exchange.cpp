@@ -113,7 +113,8 @@ dialect::encode_context run::encode_context() const {
   dialect::encode_context context;
   context.id = call_.run_id;
   context.model = read_.summary.model;
-  context.created = std::chrono::floor<std::chrono::seconds>(services_.loop.wall()).time_since_epoch().count();
+  context.created =
+      std::chrono::floor<std::chrono::seconds>(services_.loop.wall()).time_since_epoch().count();
   context.include_usage = call_.dialect != dialect::dialect_id::openai_chat || read_.summary.stream_usage;
   context.asked = read_.canonical ? &*read_.canonical : nullptr;
   return context;
@@ -125,7 +126,8 @@ std::string run::reply_headers() const {
   append_line(lines, "x-tidegate-provider", provider_of(current_).name);
   append_line(lines, "x-tidegate-attempts", std::to_string(legs_));
   if (switched_) {
-    std::string note = "from=" + provider_of(switched_->from).name + "; to=" + provider_of(switched_->to).name;
+    std::string note =
+        "from=" + provider_of(switched_->from).name + "; to=" + provider_of(switched_->to).name;
     note.append("; reason=").append(policy::name_of(switched_->reason));
     append_line(lines, "x-tidegate-failover", note);
   }
@@ -145,7 +147,10 @@ task<void> run::answer(const policy::step& last, const leg_end& end) {
   const failure why = verdict_failure(last, end);
   const bool left = why.code == error_code::canceled;
   const bool late = why.code == error_code::skill_timeout;
-  record_terminal(left ? "ai_run_canceled" : late ? "ai_run_timeout" : "ai_run_failed", foundation::name_of(why.code));
+  record_terminal(left   ? "ai_run_canceled"
+                  : late ? "ai_run_timeout"
+                         : "ai_run_failed",
+                  foundation::name_of(why.code));
   co_await tell(why);
 }
 
@@ -182,15 +187,17 @@ task<void> run::tell(const failure& why) {
 }
 
 failure run::verdict_failure(const policy::step& last, const leg_end& end) const {
-  const auto retry_after = last.retry_after ? std::optional{std::chrono::ceil<foundation::milliseconds>(*last.retry_after)}
-                                            : std::nullopt;
+  const auto retry_after = last.retry_after
+                               ? std::optional{std::chrono::ceil<foundation::milliseconds>(*last.retry_after)}
+                               : std::nullopt;
   failure why;
   switch (last.verdict) {
     case policy::run_verdict::unavailable: {
       // The caller's own time limit is its answer, whoever is to blame for it.
       if (end.why.code == error_code::skill_timeout) return end.why;
       why.code = error_code::ai_provider_unavailable;
-      why.message = targets_.size() > 1 ? "no provider of this model can answer now" : "the provider of this model cannot answer now";
+      why.message = targets_.size() > 1 ? "no provider of this model can answer now"
+                                        : "the provider of this model cannot answer now";
       if (!end.why.message.empty()) why.message += ": " + end.why.message;
       json::writer w{why.details};
       w.begin_object().member("traceId", call_.trace_id).member("primary", provider_of(0).name).key("backup");
@@ -201,7 +208,9 @@ failure run::verdict_failure(const policy::step& last, const leg_end& end) const
       }
       w.key("attempts").begin_array();
       for (const attempt& a : attempts_) {
-        w.begin_object().member("provider", provider_of(a.target).name).member("model", targets_[a.target].model);
+        w.begin_object()
+            .member("provider", provider_of(a.target).name)
+            .member("model", targets_[a.target].model);
         w.member("code", foundation::name_of(a.code)).end_object();
       }
       w.end_array().end_object();
@@ -213,8 +222,11 @@ failure run::verdict_failure(const policy::step& last, const leg_end& end) const
       why.code = error_code::ai_rate_limited;
       if (why.message.empty()) why.message = "every provider of this model limits the rate of calls";
       why.retry_after = retry_after;
-      json::writer{why.details = {}}.begin_object().member("source", "upstream")
-          .member("retryAfterMs", retry_after ? retry_after->count() : 0).end_object();
+      json::writer{why.details = {}}
+          .begin_object()
+          .member("source", "upstream")
+          .member("retryAfterMs", retry_after ? retry_after->count() : 0)
+          .end_object();
       why.upstream_type.clear();
       why.upstream_code.clear();
       return why;
@@ -235,8 +247,11 @@ task<void> refuse(core& shared, dialect::dialect_id dialect, surface from, const
   const std::string_view code = foundation::name_of(why.code);
   shared.metrics().refusal(code);
   shared.metrics().exchange_done(name_of(from), "", code);
-  shared.log().at(observe::level::info, "ai_run_refused")
-      .field("runId", run_id).field("traceId", trace_id).field("code", code);
+  shared.log()
+      .at(observe::level::info, "ai_run_refused")
+      .field("runId", run_id)
+      .field("traceId", trace_id)
+      .field("code", code);
   std::string headers = ids_headers(run_id, trace_id);
   append_advice(headers, why);
   headers += "content-type: application/json\r\n";

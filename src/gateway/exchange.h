@@ -1,5 +1,5 @@
-// The story of one exchange: resolve, choose a target, make a leg, relay, report, answer. Sequencing only: each
-// step's thinking lives in policy/ and protocol/dialect. Knows callers by `reply_sink` and providers by
+// The story of one exchange: resolve, choose a target, make a leg, relay, report, answer. Sequencing only:
+// each step's thinking lives in policy/ and protocol/dialect. Knows callers by `reply_sink` and providers by
 // runtime::upstream_client, so that a test tells the whole story without a socket, on simulated time.
 #pragma once
 
@@ -44,7 +44,8 @@ struct call {
   dialect::dialect_id dialect = dialect::dialect_id::openai_chat;
   surface from = surface::other;
   std::string body;
-  std::string dialect_headers;  // the caller's own header lines of its dialect, to be passed to a target that speaks it
+  std::string dialect_headers;  // the caller's own header lines of its dialect, to be passed to a target that
+                                // speaks it
   std::string query;            // "?beta=true", passed on to a target of the same dialect
   std::string run_id;
   std::string trace_id;
@@ -62,7 +63,8 @@ struct loop_services {
 // Runs the call to its one terminal. Always answers through `reply`, unless the caller has gone.
 runtime::task<void> run_exchange(core& shared, loop_services& services, call request, reply_sink& reply);
 
-// A refusal before any exchange began (authentication, overload, unknown path): answered in the caller's dialect.
+// A refusal before any exchange began (authentication, overload, unknown path): answered in the caller's
+// dialect.
 runtime::task<void> refuse(core& shared, dialect::dialect_id dialect, surface from,
                            const foundation::failure& why, std::string_view run_id, std::string_view trace_id,
                            reply_sink& reply);

@@ -101,8 +101,8 @@ void relay_body(const call& request, const read_request& read, std::string_view 
 
 }  // namespace
 
-std::expected<leg_request, failure> make_leg_request(const call& request, read_request& read, const provider& to,
-                                                     std::string_view model) {
+std::expected<leg_request, failure> make_leg_request(const call& request, read_request& read,
+                                                     const provider& to, std::string_view model) {
   leg_request leg;
   const dialect::dialect_id speaks =
       request.what == endpoint::generate ? to.dialect_for(request.dialect) : request.dialect;

@@ -1,5 +1,5 @@
-// The request that one leg sends: the caller's body with as few bytes changed as the target needs, or its translation,
-// and the head with the provider's own credential.
+// The request that one leg sends: the caller's body with as few bytes changed as the target needs, or its
+// translation, and the head with the provider's own credential.
 #pragma once
 
 #include <expected>
@@ -32,8 +32,8 @@ struct leg_request {
   bool drop_usage_only = false;
 };
 
-// `model`: what is sent to the target. Fails with the caller's fault (400): something that the target's dialect
-// cannot say.
+// `model`: what is sent to the target. Fails with the caller's fault (400): something that the target's
+// dialect cannot say.
 std::expected<leg_request, foundation::failure> make_leg_request(const call& request, read_request& read,
                                                                  const provider& to, std::string_view model);
 

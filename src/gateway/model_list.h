@@ -1,5 +1,5 @@
-// GET /v1/models: what the routes serve. Exact route names stand for themselves; for a glob the first usable target's
-// provider is asked, and what it lists is kept where this route would take it.
+// GET /v1/models: what the routes serve. Exact route names stand for themselves; for a glob the first usable
+// target's provider is asked, and what it lists is kept where this route would take it.
 #pragma once
 
 #include <optional>

@@ -22,9 +22,9 @@ struct leg_end {
   policy::leg_result result;
   failure why;
   std::optional<duration> retry_after;
-  int status = 0;            // the provider's, where it answered
-  bool transport = false;    // RET-1 may repeat it inside the leg
-  bool content = false;      // the caller has seen some of it
+  int status = 0;          // the provider's, where it answered
+  bool transport = false;  // RET-1 may repeat it inside the leg
+  bool content = false;    // the caller has seen some of it
 };
 
 class run {
@@ -52,10 +52,11 @@ class run {
   runtime::task<leg_end> make_leg(policy::step step, policy::failover_plan& plan);
   runtime::task<leg_end> send_once(std::size_t target, instant leg_deadline, policy::failover_plan& plan);
   runtime::task<leg_end> read_whole(runtime::upstream_reply& from, instant leg_deadline);
-  runtime::task<leg_end> read_stream(runtime::upstream_reply& from, instant leg_deadline, policy::failover_plan& plan);
+  runtime::task<leg_end> read_stream(runtime::upstream_reply& from, instant leg_deadline,
+                                     policy::failover_plan& plan);
   runtime::task<leg_end> read_error(runtime::upstream_reply& from, instant leg_deadline);
-  runtime::task<std::optional<leg_end>> collect(runtime::upstream_reply& from, std::uint64_t limit, instant leg_deadline,
-                                                std::string& into);
+  runtime::task<std::optional<leg_end>> collect(runtime::upstream_reply& from, std::uint64_t limit,
+                                                instant leg_deadline, std::string& into);
   runtime::task<bool> open_stream();
 
   // Ends of a leg.
@@ -119,10 +120,10 @@ class run {
   std::optional<switch_note> switched_;
 
   // The answer.
-  bool streaming_ = false;   // the caller has been sent the head of a stream
-  bool recorded_ = false;    // the terminal
+  bool streaming_ = false;  // the caller has been sent the head of a stream
+  bool recorded_ = false;   // the terminal
   bool estimate_only_ = false;
-  std::string whole_;        // a whole reply in the caller's dialect, or as it came
+  std::string whole_;  // a whole reply in the caller's dialect, or as it came
   std::string passed_headers_;
   std::string tail_;
   std::string error_bytes_;

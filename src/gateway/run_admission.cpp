@@ -1,5 +1,5 @@
-// Before any leg: the request is read, its route found, the fit targets chosen (RES-1 to RES-5). A refusal here has
-// touched no provider.
+// Before any leg: the request is read, its route found, the fit targets chosen (RES-1 to RES-5). A refusal
+// here has touched no provider.
 #include <algorithm>
 #include <utility>
 
@@ -49,11 +49,13 @@ std::string preflight_message(error_code code, const provider& p, std::string_vi
 std::optional<failure> run::read() {
   const auto parsed = json::parse(call_.body, snapshot_->max_json_depth);
   if (!parsed) return bad_json(parsed.error());
-  if (!parsed->is_object()) return invalid(error_code::validation_error, "the request body must be a JSON object", {});
+  if (!parsed->is_object())
+    return invalid(error_code::validation_error, "the request body must be a JSON object", {});
   read_.body = *parsed;
   if (call_.what == endpoint::generate) {
     auto summary = caller_.summarize(*parsed);
-    if (!summary) return invalid(error_code::invalid_argument, summary.error().message, summary.error().param);
+    if (!summary)
+      return invalid(error_code::invalid_argument, summary.error().message, summary.error().param);
     read_.summary = std::move(*summary);
   } else {
     const auto model = parsed->find("model");
@@ -71,10 +73,12 @@ std::optional<failure> run::resolve() {
   if (snapshot_->providers.empty()) {
     return invalid(error_code::ai_not_configured, "no provider is configured; see `tidegate init`", {});
   }
-  const auto found = policy::first_route(std::span<const std::string>{snapshot_->patterns}, read_.summary.model);
+  const auto found =
+      policy::first_route(std::span<const std::string>{snapshot_->patterns}, read_.summary.model);
   if (!found) {
-    failure f = invalid(error_code::not_found,
-                        "The model `" + read_.summary.model + "` does not exist: no route serves it", "model");
+    failure f =
+        invalid(error_code::not_found,
+                "The model `" + read_.summary.model + "` does not exist: no route serves it", "model");
     f.upstream_code = call_.dialect == dialect::dialect_id::anthropic_messages ? "" : "model_not_found";
     return f;
   }
@@ -107,9 +111,8 @@ std::optional<failure> run::choose_targets(const route& r) {
     any_usable = true;
     if (!serves_endpoint(*t.to)) continue;
     std::string model{policy::target_model(t.model, i == 0, read_.summary.model)};
-    const bool repeated = std::ranges::any_of(targets_, [&](const chosen_target& c) {
-      return c.to->name == t.to->name && c.model == model;
-    });
+    const bool repeated = std::ranges::any_of(
+        targets_, [&](const chosen_target& c) { return c.to->name == t.to->name && c.model == model; });
     if (repeated) continue;
     const auto unfit = policy::preflight({.kind = t.to->kind,
                                           .known_vendor = policy::is_known_vendor(t.to->kind, t.to->url),
@@ -124,8 +127,11 @@ std::optional<failure> run::choose_targets(const route& r) {
         f.details = std::move(details);
         return f;
       }
-      core_.log().at(observe::level::warn, "preflight_backup_passed_over")
-          .field("traceId", call_.trace_id).field("provider", t.to->name).field("model", model)
+      core_.log()
+          .at(observe::level::warn, "preflight_backup_passed_over")
+          .field("traceId", call_.trace_id)
+          .field("provider", t.to->name)
+          .field("model", model)
           .field("code", foundation::name_of(*unfit));
       continue;
     }
@@ -133,11 +139,14 @@ std::optional<failure> run::choose_targets(const route& r) {
     targets_.push_back({t.to, std::move(model)});
   }
   if (!any_usable) {
-    return invalid(error_code::ai_not_configured,
-                   "no target of route '" + r.pattern + "' can be used: enable its provider and give it a credential", {});
+    return invalid(
+        error_code::ai_not_configured,
+        "no target of route '" + r.pattern + "' can be used: enable its provider and give it a credential",
+        {});
   }
   if (targets_.empty()) {
-    return invalid(error_code::invalid_argument, "no target of route '" + r.pattern + "' serves embeddings", "model");
+    return invalid(error_code::invalid_argument, "no target of route '" + r.pattern + "' serves embeddings",
+                   "model");
   }
   for (const chosen_target& c : targets_) refs_.push_back({c.to->health, c.to->credential_id, c.model});
   return std::nullopt;

@@ -1,5 +1,5 @@
-// The legs of a run: call, retry inside the leg, read the reply, and say what its end means. Nothing has been sent
-// to the caller before first content, so until then a leg can fail without trace (FO-12, GW-5).
+// The legs of a run: call, retry inside the leg, read the reply, and say what its end means. Nothing has been
+// sent to the caller before first content, so until then a leg can fail without trace (FO-12, GW-5).
 #include <algorithm>
 #include <utility>
 
@@ -32,9 +32,10 @@ bool is_event_stream(std::string_view content_type) {
 std::string passed_reply_headers(const protocol::http1::response_head& head) {
   std::string lines;
   for (const auto& f : head.fields) {
-    const bool wanted = foundation::iequals(f.name, "x-request-id") || foundation::iequals(f.name, "request-id") ||
-                        foundation::iequals(f.name, "openai-processing-ms") ||
-                        foundation::iequals(f.name, "openai-version") || foundation::iequals(f.name, "openai-model");
+    const bool wanted =
+        foundation::iequals(f.name, "x-request-id") || foundation::iequals(f.name, "request-id") ||
+        foundation::iequals(f.name, "openai-processing-ms") ||
+        foundation::iequals(f.name, "openai-version") || foundation::iequals(f.name, "openai-model");
     if (wanted) lines.append(f.name).append(": ").append(f.value).append("\r\n");
   }
   return lines;
@@ -108,13 +109,19 @@ task<leg_end> run::make_leg(policy::step step, policy::failover_plan& plan) {
     std::optional<duration> wait;
     if (end.transport && step.transport_retries_allowed) {
       wait = policy::next_wait(snapshot_->retry, retries_, leg_deadline, now(), services_.random);
-      core_.log().at(observe::level::warn, "ai_fetch_transient_failure")
-          .field("attempt", retries_).field("url", target.to->url.url_of(leg_.speaks->path()))
-          .field("message", end.why.message).field("provider", target.to->name).field("model", target.model)
-          .field("runId", call_.run_id).field("executionId", call_.run_id).field("traceId", call_.trace_id);
+      core_.log()
+          .at(observe::level::warn, "ai_fetch_transient_failure")
+          .field("attempt", retries_)
+          .field("url", target.to->url.url_of(leg_.speaks->path()))
+          .field("message", end.why.message)
+          .field("provider", target.to->name)
+          .field("model", target.model)
+          .field("runId", call_.run_id)
+          .field("executionId", call_.run_id)
+          .field("traceId", call_.trace_id);
     } else if (end.status != 0 && !end.content && step.transport_retries_allowed) {
-      wait = policy::next_status_wait(snapshot_->retry, end.status, retries_, end.retry_after, leg_deadline, now(),
-                                      services_.random);
+      wait = policy::next_status_wait(snapshot_->retry, end.status, retries_, end.retry_after, leg_deadline,
+                                      now(), services_.random);
     }
     if (!wait) co_return end;
     ++retries_;
@@ -140,7 +147,8 @@ task<leg_end> run::send_once(std::size_t target, instant leg_deadline, policy::f
   leg_end end;
   if (read_.summary.stream) {
     if (!is_event_stream(from.head().get("content-type"))) {
-      co_return reply_fault_end(reply_fault::not_as_asked, "the provider did not answer with an event stream");
+      co_return reply_fault_end(reply_fault::not_as_asked,
+                                "the provider did not answer with an event stream");
     }
     end = co_await read_stream(from, leg_deadline, plan);
   } else {
@@ -151,8 +159,8 @@ task<leg_end> run::send_once(std::size_t target, instant leg_deadline, policy::f
 }
 
 // Nothing when the body has been read whole.
-task<std::optional<leg_end>> run::collect(runtime::upstream_reply& from, std::uint64_t limit, instant leg_deadline,
-                                          std::string& into) {
+task<std::optional<leg_end>> run::collect(runtime::upstream_reply& from, std::uint64_t limit,
+                                          instant leg_deadline, std::string& into) {
   if (from.head().body == protocol::http1::framing::length && from.head().content_length <= limit) {
     into.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(from.head().content_length, 1U << 20)));
   }
@@ -162,7 +170,8 @@ task<std::optional<leg_end>> run::collect(runtime::upstream_reply& from, std::ui
     if (!piece) co_return fault_end(piece.error(), false);
     if (piece->empty()) co_return std::nullopt;
     if (into.size() + piece->size() > limit) {
-      co_return reply_fault_end(reply_fault::too_large, "the provider's reply is larger than server.max_upstream_body");
+      co_return reply_fault_end(reply_fault::too_large,
+                                "the provider's reply is larger than server.max_upstream_body");
     }
     into.append(*piece);
   }
@@ -170,17 +179,20 @@ task<std::optional<leg_end>> run::collect(runtime::upstream_reply& from, std::ui
 
 task<leg_end> run::read_whole(runtime::upstream_reply& from, instant leg_deadline) {
   std::string body;
-  if (auto bad = co_await collect(from, snapshot_->max_upstream_body, leg_deadline, body)) co_return std::move(*bad);
+  if (auto bad = co_await collect(from, snapshot_->max_upstream_body, leg_deadline, body))
+    co_return std::move(*bad);
   const auto parsed = json::parse(body, 512);
   if (!parsed) co_return reply_fault_end(reply_fault::not_as_asked, "the provider's reply is not JSON");
   leg_end done;
   if (call_.what != endpoint::generate) {
-    if (!parsed->is_object()) co_return reply_fault_end(reply_fault::wrong_shape, "the provider's reply is no object");
+    if (!parsed->is_object())
+      co_return reply_fault_end(reply_fault::wrong_shape, "the provider's reply is no object");
     whole_ = std::move(body);
     co_return done;
   }
   if (!leg_.speaks->has_reply_shape(*parsed)) {
-    co_return reply_fault_end(reply_fault::wrong_shape, "the provider's reply does not have the shape of its API");
+    co_return reply_fault_end(reply_fault::wrong_shape,
+                              "the provider's reply does not have the shape of its API");
   }
   if (leg_.same_dialect) {
     count_tokens(leg_.speaks->usage_of(*parsed));
@@ -189,7 +201,8 @@ task<leg_end> run::read_whole(runtime::upstream_reply& from, instant leg_deadlin
   }
   const auto decoded = leg_.speaks->decode_reply(*parsed);
   if (!decoded) {
-    co_return reply_fault_end(reply_fault::wrong_shape, "the provider's reply cannot be read: " + decoded.error().message);
+    co_return reply_fault_end(reply_fault::wrong_shape,
+                              "the provider's reply cannot be read: " + decoded.error().message);
   }
   count_tokens(decoded->tokens);
   whole_ = caller_.encode_reply(*decoded, encode_context());
@@ -200,7 +213,9 @@ task<bool> run::open_stream() {
   streaming_ = true;
   std::string headers = reply_headers();
   headers += passed_headers_;
-  headers += "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n";
+  headers +=
+      "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: "
+      "no\r\n";
   const bool open = co_await reply_.begin_stream(200, headers);
   provider_of(current_).metrics->ttft(services_.loop.fresh_now() - leg_started_);
   core_.metrics().open_streams(+1);
@@ -213,13 +228,15 @@ task<bool> run::open_stream() {
   co_return open;
 }
 
-task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadline, policy::failover_plan& plan) {
+task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadline,
+                               policy::failover_plan& plan) {
   stream_relay relay{*leg_.speaks, caller_, encode_context(), {.drop_usage_only = leg_.drop_usage_only}};
   std::string out;
   relay_state state = relay_state::open;
   std::optional<leg_end> bad;
   while (state == relay_state::open) {
-    const auto piece = co_await from.read(std::min(now() + snapshot_->time.idle, leg_deadline), &reply_.gone());
+    const auto piece =
+        co_await from.read(std::min(now() + snapshot_->time.idle, leg_deadline), &reply_.gone());
     if (!piece) {
       bad = fault_end(piece.error(), relay.content());
       break;
@@ -251,7 +268,8 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
     end = stream_error_end(relay.error());
     // As the provider wrote it, unless it repeats a secret (SEC-3): then the failure is told in our words.
     const std::string_view secrets[] = {provider_of(current_).credential};
-    if (observe::redact(relay.error_bytes(), secrets) == relay.error_bytes()) error_bytes_ = relay.error_bytes();
+    if (observe::redact(relay.error_bytes(), secrets) == relay.error_bytes())
+      error_bytes_ = relay.error_bytes();
   } else if (state == relay_state::broken) {
     end = reply_fault_end(reply_fault::cut, "the provider's stream ended before its end marker");
     end.transport = !relay.content();
@@ -273,7 +291,8 @@ task<leg_end> run::read_error(runtime::upstream_reply& from, instant leg_deadlin
     if (const auto exact = foundation::parse_u64(ms)) retry_after = std::to_string((*exact + 999) / 1000);
   }
   std::string body;
-  const auto unread = co_await collect(from, error_body_max, std::min(leg_deadline, now() + snapshot_->time.idle), body);
+  const auto unread =
+      co_await collect(from, error_body_max, std::min(leg_deadline, now() + snapshot_->time.idle), body);
   if (unread && reply_.gone().fired()) co_return canceled_end();
   // The status says enough even where the body did not come.
   co_return status_end(status, body, retry_after);
@@ -283,8 +302,9 @@ leg_end run::canceled_end() const {
   leg_end end;
   end.result = policy::result_of(policy::local_end::client_gone);
   end.why.code = error_code::canceled;
-  end.why.message = reply_.gone().reason() == runtime::cancel_reason::shutdown ? "the gateway is shutting down"
-                                                                               : "the caller left";
+  end.why.message = reply_.gone().reason() == runtime::cancel_reason::shutdown
+                        ? "the gateway is shutting down"
+                        : "the caller left";
   return end;
 }
 
@@ -310,9 +330,11 @@ leg_end run::fault_end(call_fault fault, bool content) const {
     case call_fault::connect_timeout:
       return timeout_end(leg_timeout::connect, content);
     case call_fault::first_byte_timeout:
-      return timeout_end(now() - leg_started_ >= snapshot_->time.leg ? leg_timeout::leg : leg_timeout::first_byte, content);
+      return timeout_end(
+          now() - leg_started_ >= snapshot_->time.leg ? leg_timeout::leg : leg_timeout::first_byte, content);
     case call_fault::idle_timeout:
-      return timeout_end(now() - leg_started_ >= snapshot_->time.leg ? leg_timeout::leg : leg_timeout::idle, content);
+      return timeout_end(now() - leg_started_ >= snapshot_->time.leg ? leg_timeout::leg : leg_timeout::idle,
+                         content);
     default:
       break;
   }
@@ -352,14 +374,19 @@ leg_end run::status_end(int status, std::string_view body, std::string_view retr
       end.why.details = R"({"source":"upstream"})";
       return end;
     case policy::leg_outcome::pushback: {
-      end.why.message = message.empty() ? "provider '" + p.name + "' limits the rate of calls" : std::move(message);
+      end.why.message =
+          message.empty() ? "provider '" + p.name + "' limits the rate of calls" : std::move(message);
       return end;
     }
     default:
       break;
   }
   if (message.empty()) message = "provider '" + p.name + "' answered with status " + std::to_string(status);
-  json::writer{end.why.details}.begin_object().member("status", status).member("upstreamMessage", message).end_object();
+  json::writer{end.why.details}
+      .begin_object()
+      .member("status", status)
+      .member("upstreamMessage", message)
+      .end_object();
   end.why.message = std::move(message);
   if (status >= 400 && status < 500) {
     end.why.status = status;

@@ -1,5 +1,5 @@
-// What the gateway serves, resolved once from the configuration and never changed afterwards: providers, routes,
-// limits. A reload publishes another snapshot; exchanges under way keep the one they began with.
+// What the gateway serves, resolved once from the configuration and never changed afterwards: providers,
+// routes, limits. A reload publishes another snapshot; exchanges under way keep the one they began with.
 #pragma once
 
 #include <array>

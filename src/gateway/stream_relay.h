@@ -1,5 +1,6 @@
-// A provider's stream on its way to the caller, as bytes in, bytes out: relayed as it came where both speak the same
-// dialect, translated otherwise. Decides what is content, where the stream ends and whether it broke. No I/O.
+// A provider's stream on its way to the caller, as bytes in, bytes out: relayed as it came where both speak
+// the same dialect, translated otherwise. Decides what is content, where the stream ends and whether it
+// broke. No I/O.
 #pragma once
 
 #include <cstdint>
@@ -29,13 +30,13 @@ enum class relay_state : std::uint8_t {
 
 class stream_relay {
  public:
-  stream_relay(const dialect::dialect& provider, const dialect::dialect& caller, dialect::encode_context context,
-               relay_options options);
+  stream_relay(const dialect::dialect& provider, const dialect::dialect& caller,
+               dialect::encode_context context, relay_options options);
 
   // Appends to `out` what goes on to the caller. Bytes behind the end marker are ignored.
   relay_state feed(std::string_view bytes, std::string& out);
-  // The provider's body has ended (`whole`: its HTTP framing is complete). Ended where the dialect's end marker was
-  // seen, or where a whole body ends behind a finish reason, as providers without `[DONE]` do.
+  // The provider's body has ended (`whole`: its HTTP framing is complete). Ended where the dialect's end
+  // marker was seen, or where a whole body ends behind a finish reason, as providers without `[DONE]` do.
   relay_state finish(bool whole, std::string& out);
 
   bool content() const noexcept { return content_; }

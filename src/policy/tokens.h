@@ -1,5 +1,5 @@
-// The one token estimator (BUD-9), for every provider and model: per code point 6 quarters for CJK, else its UTF-8
-// byte count in quarters. Deterministic, never exact: what a provider reports always wins.
+// The one token estimator (BUD-9), for every provider and model: per code point 6 quarters for CJK, else its
+// UTF-8 byte count in quarters. Deterministic, never exact: what a provider reports always wins.
 #pragma once
 
 #include <cstdint>

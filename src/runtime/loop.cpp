@@ -64,8 +64,12 @@ void io_source::close() noexcept {
   read_timer_.disarm();
 }
 
-io_wait io_source::readable(instant deadline, cancel_source* cancel) { return {*this, false, deadline, cancel}; }
-io_wait io_source::writable(instant deadline, cancel_source* cancel) { return {*this, true, deadline, cancel}; }
+io_wait io_source::readable(instant deadline, cancel_source* cancel) {
+  return {*this, false, deadline, cancel};
+}
+io_wait io_source::writable(instant deadline, cancel_source* cancel) {
+  return {*this, true, deadline, cancel};
+}
 
 void io_source::on_events(std::uint32_t events) {
   if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
@@ -218,7 +222,7 @@ bool loop::run_posted() {
 }
 
 bool loop::turn(duration wait) {
-  if (!ready_.empty()) wait = duration::zero();
+  if (!ready_.empty() || !closing_.empty()) wait = duration::zero();
   if (!heap_.empty()) wait = std::min(wait, heap_.front()->when_ - fresh_now());
   std::array<epoll_event, batch> events;
   const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(batch), timeout_ms(wait));
@@ -245,9 +249,9 @@ bool loop::turn(duration wait) {
   }
   worked |= fire_timers();
   // What these schedule in turn runs in this round too, so that a hand-over costs no system call.
-  while (!ready_.empty()) {
+  while (!ready_.empty() || !closing_.empty()) {
     worked = true;
-    running_.swap(ready_);
+    running_.swap(ready_.empty() ? closing_ : ready_);
     for (const auto waiter : running_) waiter.resume();
     running_.clear();
   }

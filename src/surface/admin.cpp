@@ -1,7 +1,5 @@
 #include "surface/admin.h"
 
-#include <openssl/crypto.h>
-
 #include "foundation/text.h"
 #include "observe/registry.h"
 #include "protocol/json/json.h"
@@ -43,7 +41,7 @@ bool admin::authorized(const runtime::http1::request_head& head) const {
   std::string_view given = head.get("authorization");
   if (!foundation::istarts_with(given, "Bearer ")) return false;
   given = foundation::trim(given.substr(7));
-  return given.size() == token_.size() && CRYPTO_memcmp(given.data(), token_.data(), given.size()) == 0;
+  return foundation::equal_in_constant_time(given, token_);
 }
 
 task<void> admin::handle(downstream& exchange) {
@@ -56,17 +54,20 @@ task<void> admin::handle(downstream& exchange) {
   }
   if (path == "/readyz") {
     const bool ready = !core_.draining();
-    static_cast<void>(co_await exchange.respond(ready ? 200 : 503, "content-type: text/plain\r\n", ready ? "ready\n" : "draining\n"));
+    static_cast<void>(co_await exchange.respond(ready ? 200 : 503, "content-type: text/plain\r\n",
+                                                ready ? "ready\n" : "draining\n"));
     co_return;
   }
   if (!authorized(head)) {
-    static_cast<void>(co_await exchange.respond(401, "www-authenticate: Bearer\r\ncontent-type: application/json\r\n",
-                                                error_body("AI_AUTH_FAILED", "the admin listener asks for admin.token as Bearer")));
+    static_cast<void>(co_await exchange.respond(
+        401, "www-authenticate: Bearer\r\ncontent-type: application/json\r\n",
+        error_body("AI_AUTH_FAILED", "the admin listener asks for admin.token as Bearer")));
     co_return;
   }
   if (head.find("origin") != nullptr) {
     // No page of any origin has business here; a form in a browser must not reload a gateway.
-    static_cast<void>(co_await exchange.respond(403, json_type, error_body("FORBIDDEN", "the admin listener answers no browser origin")));
+    static_cast<void>(co_await exchange.respond(
+        403, json_type, error_body("FORBIDDEN", "the admin listener answers no browser origin")));
     co_return;
   }
   if (path == "/metrics" && get) {
@@ -81,11 +82,12 @@ task<void> admin::handle(downstream& exchange) {
   }
   if (path == "/admin/v1/reload" && head.method == "POST") {
     const auto done = reload_();
-    static_cast<void>(co_await exchange.respond(done ? 200 : 400, json_type,
-                                                done ? R"({"ok":true})" : error_body("VALIDATION_ERROR", done.error())));
+    static_cast<void>(co_await exchange.respond(
+        done ? 200 : 400, json_type, done ? R"({"ok":true})" : error_body("VALIDATION_ERROR", done.error())));
     co_return;
   }
-  static_cast<void>(co_await exchange.respond(404, json_type, error_body("NOT_FOUND", "unknown path or method")));
+  static_cast<void>(
+      co_await exchange.respond(404, json_type, error_body("NOT_FOUND", "unknown path or method")));
 }
 
 std::string admin::providers_json(foundation::instant now, foundation::wall_time wall) {
@@ -109,7 +111,10 @@ std::string admin::providers_json(foundation::instant now, foundation::wall_time
       w.end_object();
     }
   });
-  w.end_array().member("inFlight", static_cast<std::int64_t>(core_.in_flight())).member("draining", core_.draining()).end_object();
+  w.end_array()
+      .member("inFlight", static_cast<std::int64_t>(core_.in_flight()))
+      .member("draining", core_.draining())
+      .end_object();
   return body;
 }
 

@@ -1,4 +1,5 @@
-// The operator's listener: /metrics, /readyz, /healthz, /admin/v1/*. Loopback only unless a token is set (SEC-4).
+// The operator's listener: /metrics, /readyz, /healthz, /admin/v1/*. Loopback only unless a token is set
+// (SEC-4).
 #pragma once
 
 #include <expected>
@@ -21,7 +22,8 @@ class admin final : public runtime::request_handler {
       : core_{shared}, token_{std::move(token)}, reload_{std::move(reload)} {}
 
   runtime::task<void> handle(runtime::downstream& exchange) override;
-  std::string refusal_body(const runtime::http_refusal& why, std::string_view target, std::string& headers) override;
+  std::string refusal_body(const runtime::http_refusal& why, std::string_view target,
+                           std::string& headers) override;
 
  private:
   bool authorized(const runtime::http1::request_head& head) const;

@@ -28,7 +28,9 @@ class connection_sink final : public gateway::reply_sink {
   task<bool> whole(int status, std::string_view headers, std::string_view body) override {
     return to_.respond(status, headers, body);
   }
-  task<bool> begin_stream(int status, std::string_view headers) override { return to_.begin(status, headers); }
+  task<bool> begin_stream(int status, std::string_view headers) override {
+    return to_.begin(status, headers);
+  }
   task<bool> write(std::string_view bytes) override { return to_.write(bytes); }
   task<bool> end_stream() override { return to_.finish(); }
   void break_off() override { to_.close_after(); }
@@ -52,12 +54,14 @@ constexpr route_entry posts[] = {
     {"/v1/messages", endpoint::generate, dialect::dialect_id::anthropic_messages, gateway::surface::messages},
     {"/v1/responses", endpoint::generate, dialect::dialect_id::openai_responses, gateway::surface::responses},
     {"/v1/embeddings", endpoint::embeddings, dialect::dialect_id::openai_chat, gateway::surface::embeddings},
-    {"/v1/messages/count_tokens", endpoint::count_tokens, dialect::dialect_id::anthropic_messages, gateway::surface::count_tokens},
+    {"/v1/messages/count_tokens", endpoint::count_tokens, dialect::dialect_id::anthropic_messages,
+     gateway::surface::count_tokens},
 };
 
 constexpr std::string_view models_path = "/v1/models";
 
-// A dialect's own request headers pass to a target that speaks it; whatever names an account or a key does not.
+// A dialect's own request headers pass to a target that speaks it; whatever names an account or a key does
+// not.
 bool passes(std::string_view name, dialect::dialect_id d) {
   if (d == dialect::dialect_id::anthropic_messages) return foundation::istarts_with(name, "anthropic-");
   return foundation::istarts_with(name, "openai-") && !foundation::iequals(name, "openai-organization") &&
@@ -123,7 +127,8 @@ call v1::begin(const downstream& exchange) const {
 
 task<void> v1::refuse(downstream& exchange, const call& request, failure why) {
   connection_sink reply{exchange};
-  co_await gateway::refuse(core_, request.dialect, request.from, why, request.run_id, request.trace_id, reply);
+  co_await gateway::refuse(core_, request.dialect, request.from, why, request.run_id, request.trace_id,
+                           reply);
 }
 
 task<void> v1::handle(downstream& exchange) {
@@ -139,29 +144,36 @@ task<void> v1::handle(downstream& exchange) {
   if (const std::string_view origin = head.get("origin"); !origin.empty()) {
     const auto served = core_.current();
     if (std::ranges::find(served->allowed_origins, origin) == served->allowed_origins.end()) {
-      co_await refuse(exchange, request, make_failure(error_code::forbidden, "this Origin is not allowed; see server.allowed_origins"));
+      co_await refuse(
+          exchange, request,
+          make_failure(error_code::forbidden, "this Origin is not allowed; see server.allowed_origins"));
       co_return;
     }
   }
   const bool get = head.method == "GET" || head.method == "HEAD";
   if (path == models_path || path.starts_with("/v1/models/")) {
     if (!get) {
-      co_await refuse(exchange, request, make_failure(error_code::invalid_argument, "use GET for " + std::string{path}, 405));
+      co_await refuse(exchange, request,
+                      make_failure(error_code::invalid_argument, "use GET for " + std::string{path}, 405));
       co_return;
     }
-    co_await models(exchange, path.size() > models_path.size() ? path.substr(models_path.size() + 1) : std::string_view{}, std::move(request));
+    co_await models(
+        exchange, path.size() > models_path.size() ? path.substr(models_path.size() + 1) : std::string_view{},
+        std::move(request));
     co_return;
   }
   const auto* const found = std::ranges::find(posts, path, &route_entry::path);
   if (found == std::end(posts)) {
-    co_await refuse(exchange, request, make_failure(error_code::not_found, "unknown path " + std::string{path.substr(0, 200)}));
+    co_await refuse(exchange, request,
+                    make_failure(error_code::not_found, "unknown path " + std::string{path.substr(0, 200)}));
     co_return;
   }
   request.what = found->what;
   request.dialect = found->dialect;
   request.from = found->from;
   if (head.method != "POST") {
-    co_await refuse(exchange, request, make_failure(error_code::invalid_argument, "use POST for " + std::string{path}, 405));
+    co_await refuse(exchange, request,
+                    make_failure(error_code::invalid_argument, "use POST for " + std::string{path}, 405));
     co_return;
   }
   request.query = target.substr(path.size());
@@ -184,7 +196,9 @@ task<void> v1::generate(downstream& exchange, call request) {
   if (!body) {
     if (body.error().status == 0) co_return;  // the caller has gone
     exchange.close_after();
-    co_await refuse(exchange, request, make_failure(code_of_http(body.error().status), std::string{body.error().reason}, body.error().status));
+    co_await refuse(exchange, request,
+                    make_failure(code_of_http(body.error().status), std::string{body.error().reason},
+                                 body.error().status));
     co_return;
   }
   request.body = exchange.take_body();
@@ -193,16 +207,19 @@ task<void> v1::generate(downstream& exchange, call request) {
 }
 
 task<void> v1::models(downstream& exchange, std::string_view id, call request) {
-  std::string headers = "x-tidegate-run-id: " + request.run_id + "\r\nx-tidegate-trace-id: " + request.trace_id +
+  std::string headers = "x-tidegate-run-id: " + request.run_id +
+                        "\r\nx-tidegate-trace-id: " + request.trace_id +
                         "\r\ncontent-type: application/json\r\n";
   if (id.empty()) {
     const auto list = co_await gateway::list_models(core_, services_, exchange.gone());
-    static_cast<void>(co_await exchange.respond(200, headers, dialect::encode_model_list(request.dialect, list)));
+    static_cast<void>(
+        co_await exchange.respond(200, headers, dialect::encode_model_list(request.dialect, list)));
     co_return;
   }
   const auto model = gateway::find_model(*core_.current(), id);
   if (!model) {
-    failure f = make_failure(error_code::not_found, "The model `" + std::string{id.substr(0, 200)} + "` does not exist: no route serves it");
+    failure f = make_failure(error_code::not_found, "The model `" + std::string{id.substr(0, 200)} +
+                                                        "` does not exist: no route serves it");
     f.param = "model";
     co_await refuse(exchange, request, std::move(f));
     co_return;
@@ -210,14 +227,17 @@ task<void> v1::models(downstream& exchange, std::string_view id, call request) {
   static_cast<void>(co_await exchange.respond(200, headers, dialect::encode_model(request.dialect, *model)));
 }
 
-std::string v1::refusal_body(const runtime::http_refusal& why, std::string_view target, std::string& headers) {
+std::string v1::refusal_body(const runtime::http_refusal& why, std::string_view target,
+                             std::string& headers) {
   const auto path = target.substr(0, target.find('?'));
   const auto run_id = foundation::make_run_id(services_.loop.wall(), services_.random);
   const auto trace_id = foundation::make_trace_id(services_.random);
-  headers += "x-tidegate-run-id: " + run_id + "\r\nx-tidegate-trace-id: " + trace_id + "\r\ncontent-type: application/json\r\n";
+  headers += "x-tidegate-run-id: " + run_id + "\r\nx-tidegate-trace-id: " + trace_id +
+             "\r\ncontent-type: application/json\r\n";
   const failure f = make_failure(code_of_http(why.status), std::string{why.reason}, why.status);
   core_.metrics().refusal(foundation::name_of(f.code));
-  const auto d = path.starts_with("/v1/messages") ? dialect::dialect_id::anthropic_messages : dialect::dialect_id::openai_chat;
+  const auto d = path.starts_with("/v1/messages") ? dialect::dialect_id::anthropic_messages
+                                                  : dialect::dialect_id::openai_chat;
   return dialect::get(d).encode_error(f, run_id, trace_id);
 }
 

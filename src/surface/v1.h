@@ -14,12 +14,14 @@ class v1 final : public runtime::request_handler {
   v1(gateway::core& shared, gateway::loop_services services) : core_{shared}, services_{services} {}
 
   runtime::task<void> handle(runtime::downstream& exchange) override;
-  std::string refusal_body(const runtime::http_refusal& why, std::string_view target, std::string& headers) override;
+  std::string refusal_body(const runtime::http_refusal& why, std::string_view target,
+                           std::string& headers) override;
 
  private:
   runtime::task<void> generate(runtime::downstream& exchange, gateway::call request);
   runtime::task<void> models(runtime::downstream& exchange, std::string_view id, gateway::call request);
-  runtime::task<void> refuse(runtime::downstream& exchange, const gateway::call& request, foundation::failure why);
+  runtime::task<void> refuse(runtime::downstream& exchange, const gateway::call& request,
+                             foundation::failure why);
   gateway::call begin(const runtime::downstream& exchange) const;
 
   gateway::core& core_;

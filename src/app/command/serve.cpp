@@ -37,7 +37,8 @@ class directory_lock {
     if (fd < 0) return std::unexpected{"cannot open " + path + ": " + std::strerror(errno)};
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
       ::close(fd);
-      return std::unexpected{"another tidegate serves from " + dir + "; give this one a --data directory of its own"};
+      return std::unexpected{"another tidegate serves from " + dir +
+                             "; give this one a --data directory of its own"};
     }
     return directory_lock{fd};
   }
@@ -53,10 +54,12 @@ class directory_lock {
 };
 
 void warn_all(observe::logger& log, const std::vector<config_warning>& warnings) {
-  for (const config_warning& w : warnings) log.at(level::warn, w.event).field("key", w.key).field("reason", w.reason);
+  for (const config_warning& w : warnings)
+    log.at(level::warn, w.event).field("key", w.key).field("reason", w.reason);
 }
 
-// serve --mock: every model goes to the scripted provider, Claude's by its Anthropic side, with the other as backup.
+// serve --mock: every model goes to the scripted provider, Claude's by its Anthropic side, with the other as
+// backup.
 void route_to_mock(configuration& settings, const std::string& address) {
   settings.providers.clear();
   settings.routes.clear();
@@ -72,8 +75,10 @@ void route_to_mock(configuration& settings, const std::string& address) {
   };
   add("mock-openai", provider_kind::openai);
   add("mock-anthropic", provider_kind::anthropic);
-  settings.routes.push_back({"claude-*", failover_mode::automatic, {{"mock-anthropic", ""}, {"mock-openai", "gpt-mock"}}});
-  settings.routes.push_back({"*", failover_mode::automatic, {{"mock-openai", ""}, {"mock-anthropic", "claude-mock"}}});
+  settings.routes.push_back(
+      {"claude-*", failover_mode::automatic, {{"mock-anthropic", ""}, {"mock-openai", "gpt-mock"}}});
+  settings.routes.push_back(
+      {"*", failover_mode::automatic, {{"mock-openai", ""}, {"mock-anthropic", "claude-mock"}}});
 }
 
 class serving {
@@ -92,7 +97,8 @@ class serving {
     adjust(loaded->settings);
     const configuration& settings = loaded->settings;
     if (!settings.keys.empty()) {
-      std::cerr << "tidegate: [[key]]: this version serves without client keys only; remove the keys and keep the listener on loopback\n";
+      std::cerr << "tidegate: [[key]]: this version serves without client keys only; remove the keys and "
+                   "keep the listener on loopback\n";
       return 2;
     }
     const auto problems = exposure_problems(settings, false);
@@ -108,7 +114,8 @@ class serving {
     warn_all(log_, what.warnings);
     block_signals();
     const auto ca = env_.find("TIDEGATE_CA_FILE");
-    auto started = node::start(settings, what, log_, time_, [this] { return reload(); }, ca == env_.end() ? "" : ca->second);
+    auto started = node::start(
+        settings, what, log_, time_, [this] { return reload(); }, ca == env_.end() ? "" : ca->second);
     if (!started) {
       std::cerr << "tidegate: " << started.error() << '\n';
       return 1;
@@ -130,7 +137,8 @@ class serving {
 
   bool start_mock() {
     env_["TIDEGATE_MOCK_KEY"] = "sk-scripted-provider";
-    auto started = mock::mock_thread::start("127.0.0.1:0", {.interval = std::chrono::milliseconds{20}}, time_);
+    auto started =
+        mock::mock_thread::start("127.0.0.1:0", {.interval = std::chrono::milliseconds{20}}, time_);
     if (!started) {
       std::cerr << "tidegate: " << started.error() << '\n';
       return false;
@@ -152,15 +160,22 @@ class serving {
 
   void announce(const loaded_configuration& loaded) {
     if (mock_ != nullptr) {
-      log_.at(level::warn, "ai_fake_server_started").field("address", mock_->address())
+      log_.at(level::warn, "ai_fake_server_started")
+          .field("address", mock_->address())
           .field("message", "no real provider is used: answers come from the built-in scripted provider");
     } else if (loaded.settings.providers.empty()) {
-      log_.at(level::warn, "no_provider").field("message",
-          "no provider is configured: calls are answered with AI_NOT_CONFIGURED; set OPENAI_API_KEY or ANTHROPIC_API_KEY, write a tidegate.toml (tidegate init), or try serve --mock");
+      log_.at(level::warn, "no_provider")
+          .field("message",
+                 "no provider is configured: calls are answered with AI_NOT_CONFIGURED; set OPENAI_API_KEY "
+                 "or ANTHROPIC_API_KEY, write a tidegate.toml (tidegate init), or try serve --mock");
     }
-    log_.at(level::warn, "open_access").field("message", "no client key is defined: every caller on this machine is served");
-    log_.at(level::info, "listening").field("data", node_->data_address()).field("admin", node_->admin_address())
-        .field("configuration", loaded.name).field("version", TIDEGATE_VERSION);
+    log_.at(level::warn, "open_access")
+        .field("message", "no client key is defined: every caller on this machine is served");
+    log_.at(level::info, "listening")
+        .field("data", node_->data_address())
+        .field("admin", node_->admin_address())
+        .field("configuration", loaded.name)
+        .field("version", TIDEGATE_VERSION);
     log_.flush();
   }
 
@@ -195,7 +210,9 @@ class serving {
     for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
     int signal = 0;
     while (sigwait(&set, &signal) == 0 && signal == SIGHUP) static_cast<void>(reload());
-    log_.at(level::info, "draining").field("inFlight", node_->core().in_flight()).ms("timeoutMs", drain_timeout.count());
+    log_.at(level::info, "draining")
+        .field("inFlight", node_->core().in_flight())
+        .ms("timeoutMs", drain_timeout.count());
     node_->drain();
     const auto until = time_.now() + drain_timeout;
     constexpr timespec tick{0, 5'000'000};

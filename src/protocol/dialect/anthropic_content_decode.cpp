@@ -41,6 +41,8 @@ class block {
 
 class content_reader : field_reader {
  public:
+  explicit content_reader(std::size_t items) { items_ = items; }
+  std::size_t items() const { return items_; }
   std::optional<complaint> read(json::value content, role from, const field_path& where,
                                 std::vector<part>& out) {
     if (read_content(content, from, where, out)) return std::nullopt;
@@ -59,13 +61,15 @@ class content_reader : field_reader {
 bool content_reader::read_content(json::value content, role from, const field_path& where,
                                   std::vector<part>& out) {
   if (content.is_string()) {
+    if (!admit(where)) return false;
     part& p = out.emplace_back();
     p.text = content.as_string().value_or("");
     return true;
   }
   std::size_t i = 0;
   for (const json::value& v : content.elements()) {
-    if (!read_block(v, from, where.element(i++), out)) return false;
+    const field_path at_block = where.element(i++);
+    if (!admit(at_block) || !read_block(v, from, at_block, out)) return false;
   }
   return true;
 }
@@ -194,8 +198,11 @@ bool content_reader::read_search_result(const block& b, const field_path& where,
 }  // namespace
 
 std::optional<complaint> read_content(json::value content, role from, const field_path& where,
-                                      std::vector<part>& out) {
-  return content_reader{}.read(content, from, where, out);
+                                      std::vector<part>& out, std::size_t& items) {
+  content_reader reader{items};
+  auto wrong = reader.read(content, from, where, out);
+  items = reader.items();
+  return wrong;
 }
 
 }  // namespace tidegate::protocol::dialect::anthropic

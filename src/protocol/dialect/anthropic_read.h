@@ -2,6 +2,7 @@
 // complaint.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,11 @@ class field_reader {
     complaint_.param = where.text();
     complaint_.message = complaint_.param + ": " + std::string{what};
     return false;
+  }
+
+  // Counts one message, block, tool or stop sequence of the request; false for one too many.
+  bool admit(const field_path& where) {
+    return ++items_ <= items_max ? true : fail(where, "the request has too many elements");
   }
 
   // Missing is fine and leaves `out` alone.
@@ -40,10 +46,12 @@ class field_reader {
   }
 
   complaint complaint_;
+  std::size_t items_ = 0;
 };
 
 // Appends what a string or an array of content blocks says; the complaint where it cannot be said elsewhere.
+// `items` is the request's count so far and goes on from there.
 std::optional<complaint> read_content(json::value content, role from, const field_path& where,
-                                      std::vector<part>& out);
+                                      std::vector<part>& out, std::size_t& items);
 
 }  // namespace tidegate::protocol::dialect::anthropic

@@ -158,6 +158,7 @@ std::expected<reply, complaint> decode_reply(json::value body) {
   if (model) out.model = model->as_string().value_or("");
   std::size_t i = 0;
   for (const json::value& v : content->elements()) {
+    if (i >= items_max) return std::unexpected{complaint{"the reply has too many content blocks", "content"}};
     if (!read_block(v, out.parts)) {
       return std::unexpected{
           complaint{"a content block of the reply has no type", "content[" + std::to_string(i) + "]"}};

@@ -71,7 +71,7 @@ class request_reader : field_reader {
   }
 
   bool read_blocks(json::value content, role from, const field_path& where, std::vector<part>& out) {
-    auto wrong = read_content(content, from, where, out);
+    auto wrong = read_content(content, from, where, out, items_);
     if (wrong) complaint_ = std::move(*wrong);
     return !wrong;
   }
@@ -140,7 +140,7 @@ bool request_reader::read_scalars() {
   if (!stop->is_array()) return fail(where, "must be an array of strings");
   for (const json::value& text : stop->elements()) {
     const field_path at_text = where.element(out_.stop.size());
-    if (!read_string(text, at_text, out_.stop.emplace_back())) return false;
+    if (!admit(at_text) || !read_string(text, at_text, out_.stop.emplace_back())) return false;
   }
   return true;
 }
@@ -166,7 +166,8 @@ bool request_reader::read_messages() {
   if (!messages->is_array()) return fail(where, "must be an array");
   std::size_t i = 0;
   for (const json::value& m : messages->elements()) {
-    if (!read_message(m, where.element(i++))) return false;
+    const field_path at_item = where.element(i++);
+    if (!admit(at_item) || !read_message(m, at_item)) return false;
   }
   return i > 0 ? true : fail(where, "at least one message is required");
 }
@@ -206,7 +207,8 @@ bool request_reader::read_tools() {
   if (!tools->is_array()) return fail(where, "must be an array");
   std::size_t i = 0;
   for (const json::value& v : tools->elements()) {
-    if (!read_tool(v, where.element(i++))) return false;
+    const field_path at_item = where.element(i++);
+    if (!admit(at_item) || !read_tool(v, at_item)) return false;
   }
   return true;
 }

@@ -130,6 +130,22 @@ TEST(anthropic_request, a_wrong_type_is_a_complaint_that_names_the_path) {
   }
 }
 
+TEST(anthropic_request, too_many_elements_are_refused) {
+  const auto repeated = [](std::string text, std::string_view unit, std::string_view tail) {
+    for (int i = 0; i < 70'000; ++i) text += unit;
+    return decode(text.append(tail));
+  };
+  const auto blocks =
+      repeated(R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"x"})",
+               R"(,{"type":"text","text":"x"})", "]}]}");
+  ASSERT_FALSE(blocks);
+  EXPECT_EQ(blocks.error().param, "messages[0].content[65535]");
+  const auto stops = repeated(
+      R"({"model":"m","messages":[{"role":"user","content":"x"}],"stop_sequences":["a")", R"(,"a")", "]}");
+  ASSERT_FALSE(stops);
+  EXPECT_EQ(stops.error().param, "stop_sequences[65536]");
+}
+
 TEST(anthropic_request, the_last_of_equal_keys_counts) {
   EXPECT_EQ(decoded(R"({"model":"a","model":"b","messages":[{"role":"user","content":"x"}]})").model, "b");
 }

@@ -1,5 +1,6 @@
 // The canonical form between dialects: what a request asks, what a reply says, what happens in a stream.
-// Decoders read one dialect into it, encoders write it out in another. Same-dialect traffic never passes through it.
+// Decoders read one dialect into it, encoders write it out in another. Same-dialect traffic never passes
+// through it.
 #pragma once
 
 #include <cstdint>
@@ -76,10 +77,11 @@ struct response_format {
 };
 
 struct reasoning {
-  std::optional<bool> enabled;               // Anthropic thinking.type
-  std::string effort;                        // OpenAI: none, minimal, low, medium, high, xhigh
-  std::optional<std::int64_t> budget_tokens; // Anthropic thinking.budget_tokens
-  // The model decides how much to think (Anthropic thinking.type adaptive), or `effort` came from output_config.
+  std::optional<bool> enabled;                // Anthropic thinking.type
+  std::string effort;                         // OpenAI: none, minimal, low, medium, high, xhigh
+  std::optional<std::int64_t> budget_tokens;  // Anthropic thinking.budget_tokens
+  // The model decides how much to think (Anthropic thinking.type adaptive), or `effort` came from
+  // output_config.
   bool adaptive = false;
 
   friend bool operator==(const reasoning&, const reasoning&) = default;
@@ -102,7 +104,7 @@ struct request {
   std::vector<std::string> stop;
   std::optional<response_format> format;
   std::optional<reasoning> thinking;
-  std::string user;          // end-user id: `user` / `metadata.user_id` / `safety_identifier`
+  std::string user;  // end-user id: `user` / `metadata.user_id` / `safety_identifier`
   std::string service_tier;
   // openai_responses: a JSON object of the request members that its replies repeat; empty elsewhere.
   std::string echo;
@@ -136,19 +138,19 @@ struct reply {
 };
 
 enum class stream_event_kind : std::uint8_t {
-  start,              // `id`, `model`; `tokens` where known already
-  text,               // `text` fragment
-  refusal,            // `text` fragment
-  thinking,           // `text` fragment
-  thinking_signature, // `text`
-  redacted_thinking,  // `text` is the opaque data
-  tool_start,         // `index`, `id`, `name`
-  tool_arguments,     // `index`, `text` fragment of JSON
-  part_end,           // the current text or thinking part ended (where the dialect says so)
-  usage,              // `tokens`, cumulative: the latest one counts
-  finish,             // `finish`, `text` = stop sequence where there is one
-  end,                // the dialect's own end marker was seen: [DONE], message_stop, response.completed
-  error,              // in-stream error: `error_type`, `error_code`, `text` = message
+  start,               // `id`, `model`; `tokens` where known already
+  text,                // `text` fragment
+  refusal,             // `text` fragment
+  thinking,            // `text` fragment
+  thinking_signature,  // `text`
+  redacted_thinking,   // `text` is the opaque data
+  tool_start,          // `index`, `id`, `name`
+  tool_arguments,      // `index`, `text` fragment of JSON
+  part_end,            // the current text or thinking part ended (where the dialect says so)
+  usage,               // `tokens`, cumulative: the latest one counts
+  finish,              // `finish`, `text` = stop sequence where there is one
+  end,                 // the dialect's own end marker was seen: [DONE], message_stop, response.completed
+  error,               // in-stream error: `error_type`, `error_code`, `text` = message
 };
 
 struct stream_event {

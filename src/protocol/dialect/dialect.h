@@ -18,7 +18,8 @@
 
 namespace tidegate::protocol::dialect {
 
-// Why a body cannot be read or cannot be said in another dialect. `param` names the field ("messages[2].content").
+// Why a body cannot be read or cannot be said in another dialect. `param` names the field
+// ("messages[2].content").
 struct complaint {
   std::string message;
   std::string param;
@@ -35,12 +36,12 @@ struct request_summary {
 
 // What a raw event of a same-dialect stream means to the relay.
 struct event_meaning {
-  bool content = false;      // first-content rule: non-empty text, reasoning, refusal or tool-call fragment
-  bool end = false;          // the dialect's end marker
-  bool error = false;        // an in-stream error; see error_type, error_code, error_message
-  bool usage_only = false;   // carries usage and nothing else (openai_chat: empty choices + usage)
-  bool malformed = false;    // data is not JSON (STR-9: logged and skipped, relayed as it came)
-  bool finished = false;     // a finish reason has been seen (in this event)
+  bool content = false;     // first-content rule: non-empty text, reasoning, refusal or tool-call fragment
+  bool end = false;         // the dialect's end marker
+  bool error = false;       // an in-stream error; see error_type, error_code, error_message
+  bool usage_only = false;  // carries usage and nothing else (openai_chat: empty choices + usage)
+  bool malformed = false;   // data is not JSON (STR-9: logged and skipped, relayed as it came)
+  bool finished = false;    // a finish reason has been seen (in this event)
 };
 
 struct stream_error {
@@ -53,8 +54,8 @@ struct stream_error {
 enum class error_kind : std::uint8_t { availability, rate_limit, other };
 error_kind classify(const stream_error& error);
 
-// Watches a stream that is relayed as it came. Cheap: after the first content an ordinary chunk costs a few scans
-// of its bytes, not a parse.
+// Watches a stream that is relayed as it came. Cheap: after the first content an ordinary chunk costs a few
+// scans of its bytes, not a parse.
 class stream_watch {
  public:
   virtual ~stream_watch() = default;
@@ -67,7 +68,8 @@ class stream_watch {
   stream_error error_;
 };
 
-// Events of one dialect -> canonical events. Appends to `out`. Malformed data is reported as `false` and skipped.
+// Events of one dialect -> canonical events. Appends to `out`. Malformed data is reported as `false` and
+// skipped.
 class stream_decoder {
  public:
   virtual ~stream_decoder() = default;
@@ -76,15 +78,16 @@ class stream_decoder {
 
 // What an encoder needs to know of the exchange.
 struct encode_context {
-  std::string id;               // "chatcmpl-…", "msg_…", "resp_…" are derived from it when the provider's id does not fit
-  std::string model;            // the model name the caller asked for
-  std::int64_t created = 0;     // Unix seconds
-  bool include_usage = true;    // openai_chat streams: only if the caller asked
-  const request* asked = nullptr;  // the caller's request, for dialects that echo it (openai_responses); may be null
+  std::string id;  // "chatcmpl-…", "msg_…", "resp_…" are derived from it when the provider's id does not fit
+  std::string model;          // the model name the caller asked for
+  std::int64_t created = 0;   // Unix seconds
+  bool include_usage = true;  // openai_chat streams: only if the caller asked
+  const request* asked =
+      nullptr;  // the caller's request, for dialects that echo it (openai_responses); may be null
 };
 
-// Canonical events -> bytes of one dialect's SSE, valid for its official SDKs. After `error` nothing more may follow;
-// the caller closes the connection. `end` writes the dialect's end marker.
+// Canonical events -> bytes of one dialect's SSE, valid for its official SDKs. After `error` nothing more may
+// follow; the caller closes the connection. `end` writes the dialect's end marker.
 class stream_encoder {
  public:
   virtual ~stream_encoder() = default;
@@ -108,14 +111,16 @@ class dialect {
   virtual std::expected<request_summary, complaint> summarize(json::value body) const = 0;
   virtual std::expected<request, complaint> decode_request(json::value body) const = 0;
   // `max_tokens_field` for openai_chat: "max_tokens" or "max_completion_tokens"; ignored elsewhere.
-  virtual std::expected<std::string, complaint> encode_request(const request& r, std::string_view max_tokens_field) const = 0;
+  virtual std::expected<std::string, complaint> encode_request(const request& r,
+                                                               std::string_view max_tokens_field) const = 0;
 
   // --- whole replies
   virtual std::expected<reply, complaint> decode_reply(json::value body) const = 0;
   virtual std::string encode_reply(const reply& r, const encode_context& context) const = 0;
   // Usage of a reply that is relayed as it came.
   virtual usage usage_of(json::value body) const = 0;
-  // Whether a 200's body has this dialect's shape (else the provider's reply is of the wrong shape: INTERNAL).
+  // Whether a 200's body has this dialect's shape (else the provider's reply is of the wrong shape:
+  // INTERNAL).
   virtual bool has_reply_shape(json::value body) const = 0;
 
   // --- streams
@@ -125,9 +130,11 @@ class dialect {
 
   // --- errors
   // A whole error body in this dialect, canonical code included (interface section 5).
-  virtual std::string encode_error(const foundation::failure& f, std::string_view run_id, std::string_view trace_id) const = 0;
+  virtual std::string encode_error(const foundation::failure& f, std::string_view run_id,
+                                   std::string_view trace_id) const = 0;
   // The same as the last bytes of a broken stream, without the end marker.
-  virtual std::string encode_stream_error(const foundation::failure& f, std::string_view run_id, std::string_view trace_id) const = 0;
+  virtual std::string encode_stream_error(const foundation::failure& f, std::string_view run_id,
+                                          std::string_view trace_id) const = 0;
 };
 
 // The three dialects; static lifetime.

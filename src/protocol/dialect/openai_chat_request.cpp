@@ -274,11 +274,14 @@ void read_settings(const fields& body, request& out, findings& found) {
   if (out.user.empty()) out.user = read_string(body["user"], root.member("user"), found).value_or("");
 }
 
+constexpr std::array<std::string_view, 5> summary_names{"model", "stream", "stream_options", "max_tokens",
+                                                        "max_completion_tokens"};
+
 }  // namespace
 
 std::expected<request_summary, complaint> summarize(json::value body) {
   findings found;
-  const fields members{body, request_names};
+  const fields members{body, summary_names};
   const field_path root;
   request_summary out;
   out.model = read_model(members, found);

@@ -248,35 +248,73 @@ std::optional<std::int64_t> first_count(json::value object, std::initializer_lis
 
 namespace {
 
-// The larger of a count in either dialect's details object.
-std::int64_t detail_count(json::value v, std::string_view chat_object, std::string_view responses_object,
-                          std::string_view name) {
-  return std::max(token_count(v.path({chat_object, name})), token_count(v.path({responses_object, name})));
+constexpr std::array<std::string_view, 14> usage_names{"prompt_tokens",
+                                                       "input_tokens",
+                                                       "completion_tokens",
+                                                       "output_tokens",
+                                                       "cached_tokens",
+                                                       "cachedTokens",
+                                                       "cache_read_input_tokens",
+                                                       "prompt_cache_hit_tokens",
+                                                       "cache_creation_input_tokens",
+                                                       "reasoning_tokens",
+                                                       "prompt_tokens_details",
+                                                       "input_tokens_details",
+                                                       "completion_tokens_details",
+                                                       "output_tokens_details"};
+
+std::optional<std::int64_t> first_of(const fields& object, std::initializer_list<std::string_view> names) {
+  for (const std::string_view name : names) {
+    const std::optional<json::value> v = object[name];
+    if (v.has_value()) return token_count(v);
+  }
+  return std::nullopt;
+}
+
+struct detail_counts {
+  std::int64_t cached = 0;
+  std::int64_t cache_write = 0;
+  std::int64_t reasoning = 0;
+};
+
+// The larger count of either dialect's details objects.
+void read_details(std::optional<json::value> object, detail_counts& out) {
+  if (!object.has_value()) return;
+  for (const json::member& each : object->members()) {
+    const auto raise = [&](std::int64_t& count) { count = std::max(count, token_count(each.content)); };
+    if (each.key_is("cached_tokens")) raise(out.cached);
+    if (each.key_is("cache_write_tokens")) raise(out.cache_write);
+    if (each.key_is("reasoning_tokens")) raise(out.reasoning);
+  }
 }
 
 }  // namespace
 
+// One pass over the object: this is read for every reply that is relayed.
 usage read_openai_usage(std::optional<json::value> v) {
   usage out;
   if (!v.has_value() || !v->is_object()) return out;
-  const std::optional<std::int64_t> prompt = first_count(*v, {"prompt_tokens", "input_tokens"});
-  const std::optional<std::int64_t> completion = first_count(*v, {"completion_tokens", "output_tokens"});
+  const fields counts{*v, usage_names};
+  const std::optional<std::int64_t> prompt = first_of(counts, {"prompt_tokens", "input_tokens"});
+  const std::optional<std::int64_t> completion = first_of(counts, {"completion_tokens", "output_tokens"});
   out.known = prompt.has_value() || completion.has_value();
   out.prompt = prompt.value_or(0);
   out.completion = completion.value_or(0);
-  out.cached = detail_count(*v, "prompt_tokens_details", "input_tokens_details", "cached_tokens");
+  detail_counts input;
+  read_details(counts["prompt_tokens_details"], input);
+  read_details(counts["input_tokens_details"], input);
+  detail_counts output;
+  read_details(counts["completion_tokens_details"], output);
+  read_details(counts["output_tokens_details"], output);
+  out.cached = input.cached;
   for (const std::string_view name :
        {"cached_tokens", "cachedTokens", "cache_read_input_tokens", "prompt_cache_hit_tokens"}) {
-    out.cached = std::max(out.cached, token_count(v->find(name)));
+    out.cached = std::max(out.cached, token_count(counts[name]));
   }
   out.cached = std::min(out.cached, out.prompt);
-  out.cache_write =
-      std::max(detail_count(*v, "prompt_tokens_details", "input_tokens_details", "cache_write_tokens"),
-               token_count(v->find("cache_creation_input_tokens")));
+  out.cache_write = std::max(input.cache_write, token_count(counts["cache_creation_input_tokens"]));
   out.cache_write = std::min(out.cache_write, out.prompt - out.cached);
-  out.reasoning =
-      std::max(detail_count(*v, "completion_tokens_details", "output_tokens_details", "reasoning_tokens"),
-               token_count(v->find("reasoning_tokens")));
+  out.reasoning = std::max(output.reasoning, token_count(counts["reasoning_tokens"]));
   return out;
 }
 

@@ -1,4 +1,5 @@
-// Cancellation with a reason: one source, any number of hooks. Firing runs each hook once, in the loop's thread.
+// Cancellation with a reason: one source, any number of hooks. Firing runs each hook once, in the loop's
+// thread.
 #pragma once
 
 #include <cstdint>

@@ -21,7 +21,7 @@ void release_frame(void* frame, std::size_t) noexcept { ::operator delete(frame)
 namespace {
 
 constexpr std::size_t granule = 64;
-constexpr std::size_t classes = 64;           // frames up to 4 KiB
+constexpr std::size_t classes = 64;  // frames up to 4 KiB
 constexpr std::uint16_t cached_per_class = 256;
 
 struct free_frame {

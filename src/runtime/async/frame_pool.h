@@ -1,5 +1,6 @@
-// Memory for coroutine frames: per-thread free lists by size class, since an exchange makes and drops the same few
-// frames thousands of times a second. Bounded per class; plain allocation under a sanitizer, so that it sees misuse.
+// Memory for coroutine frames: per-thread free lists by size class, since an exchange makes and drops the
+// same few frames thousands of times a second. Bounded per class; plain allocation under a sanitizer, so that
+// it sees misuse.
 #pragma once
 
 #include <cstddef>

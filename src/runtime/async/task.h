@@ -1,5 +1,6 @@
-// A lazy coroutine with one awaiter. Starts when awaited, resumes its awaiter by symmetric transfer. Coroutines are
-// named functions; parameters by value or from an owner that outlives the task. Single thread: the loop's.
+// A lazy coroutine with one awaiter. Starts when awaited, resumes its awaiter by symmetric transfer.
+// Coroutines are named functions; parameters by value or from an owner that outlives the task. Single thread:
+// the loop's.
 #pragma once
 
 #include <coroutine>
@@ -114,8 +115,8 @@ inline task<void> promise<void>::get_return_object() noexcept {
 
 }  // namespace detail
 
-// A coroutine that owns itself: runs at once and frees its frame at its end. Whoever starts one keeps account of it
-// with a gate; an exception that reaches it ends the process, so its body catches.
+// A coroutine that owns itself: runs at once and frees its frame at its end. Whoever starts one keeps account
+// of it with a gate; an exception that reaches it ends the process, so its body catches.
 struct detached {
   struct promise_type {
     static void* operator new(std::size_t size) { return allocate_frame(size); }

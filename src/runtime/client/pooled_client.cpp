@@ -115,11 +115,13 @@ class pooled_client::reply final : public upstream_reply {
  public:
   reply(pooled_client& owner, std::unique_ptr<connection> c) : owner_{owner}, connection_{std::move(c)} {}
   ~reply() override {
-    if (done_ && head_.keep_alive && carry_.empty() && connection_ != nullptr) owner_.give_back(std::move(connection_));
+    if (done_ && head_.keep_alive && carry_.empty() && connection_ != nullptr)
+      owner_.give_back(std::move(connection_));
   }
 
   // Reads the head; what follows it in the same read is kept.
-  task<std::expected<void, call_fault>> read_head(std::string_view method, instant by, cancel_source* cancel) {
+  task<std::expected<void, call_fault>> read_head(std::string_view method, instant by,
+                                                  cancel_source* cancel) {
     std::size_t scanned = 0;
     std::string kept;
     for (;;) {
@@ -320,12 +322,11 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::
   co_return result;
 }
 
-task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::exchange(std::unique_ptr<connection> c,
-                                                                                         std::string_view head,
-                                                                                         std::string_view body,
-                                                                                         instant by,
-                                                                                         cancel_source* cancel) {
+task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::exchange(
+    std::unique_ptr<connection> c, std::string_view head, std::string_view body, instant by,
+    cancel_source* cancel) {
   const std::array pieces{piece_of(head), piece_of(body)};
+  co_await loop_.round_end();
   const io_result put = c->io().try_write(pieces);
   io_error sent = io_error::none;
   std::size_t written = put.status == io_status::done ? put.bytes : 0;
@@ -336,7 +337,9 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::
       sent = co_await c->io().write_all(head.substr(written), by, cancel);
       written = head.size();
     }
-    if (sent == io_error::none) sent = co_await c->io().write_all(body.substr(written - head.size()), by, cancel);
+    if (sent == io_error::none && written < head.size() + body.size()) {
+      sent = co_await c->io().write_all(body.substr(written - head.size()), by, cancel);
+    }
   }
   if (sent == io_error::timeout || sent == io_error::canceled) {
     co_return std::unexpected{fault_of(sent, call_fault::first_byte_timeout)};
@@ -364,7 +367,8 @@ task<std::expected<std::unique_ptr<pooled_client::connection>, call_fault>> pool
   co_return std::make_unique<connection>(*this, std::move(key), std::move(*tcp));
 }
 
-task<std::expected<std::unique_ptr<stream>, call_fault>> pooled_client::connect_tcp(const origin& to, instant by,
+task<std::expected<std::unique_ptr<stream>, call_fault>> pooled_client::connect_tcp(const origin& to,
+                                                                                    instant by,
                                                                                     cancel_source* cancel) {
   const auto addresses = co_await names_.resolve(loop_, to.host, to.port, by, cancel);
   if (!addresses) co_return std::unexpected{fault_of(addresses.error(), call_fault::connect_timeout)};

@@ -1,5 +1,6 @@
-// Provider connections of one loop: kept alive, taken newest first, watched while idle. A pooled connection that the
-// provider closed in the same moment is replaced once, before any byte of a reply, without counting as a failure.
+// Provider connections of one loop: kept alive, taken newest first, watched while idle. A pooled connection
+// that the provider closed in the same moment is replaced once, before any byte of a reply, without counting
+// as a failure.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,10 @@ class pooled_client final : public upstream_client {
   pooled_client(loop& owner, resolver& names, ssl_ctx_st& tls, client_settings settings = {});
   ~pooled_client() override;
 
-  task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> call(const origin& to, std::string_view head,
-                                                                        std::string_view body, call_deadlines by,
+  task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> call(const origin& to,
+                                                                        std::string_view head,
+                                                                        std::string_view body,
+                                                                        call_deadlines by,
                                                                         cancel_source* cancel) override;
   std::size_t idle_connections() const noexcept;
 
@@ -38,8 +41,8 @@ class pooled_client final : public upstream_client {
 
   std::unique_ptr<connection> take_idle(const std::string& key);
   void give_back(std::unique_ptr<connection> c);
-  task<std::expected<std::unique_ptr<connection>, call_fault>> connect(const origin& to, std::string key, instant by,
-                                                                       cancel_source* cancel);
+  task<std::expected<std::unique_ptr<connection>, call_fault>> connect(const origin& to, std::string key,
+                                                                       instant by, cancel_source* cancel);
   task<std::expected<std::unique_ptr<stream>, call_fault>> connect_tcp(const origin& to, instant by,
                                                                        cancel_source* cancel);
   task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> exchange(std::unique_ptr<connection> c,

@@ -1,5 +1,5 @@
-// The port to providers: one HTTP/1.1 call, its head, then its body piece by piece. pooled_client is the real one;
-// tests script their own.
+// The port to providers: one HTTP/1.1 call, its head, then its body piece by piece. pooled_client is the real
+// one; tests script their own.
 #pragma once
 
 #include <cstdint>
@@ -59,7 +59,8 @@ class upstream_client {
  public:
   virtual ~upstream_client() = default;
   // `head`: request line and fields up to and including the blank line. `head` and `body` outlive the call.
-  virtual task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> call(const origin& to, std::string_view head,
+  virtual task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> call(const origin& to,
+                                                                                std::string_view head,
                                                                                 std::string_view body,
                                                                                 call_deadlines by,
                                                                                 cancel_source* cancel) = 0;

@@ -15,13 +15,15 @@
 namespace tidegate::runtime {
 namespace {
 
-std::string numeric_host(std::string_view host) { return host == "localhost" ? "127.0.0.1" : std::string{host}; }
+std::string numeric_host(std::string_view host) {
+  return host == "localhost" ? "127.0.0.1" : std::string{host};
+}
 
 std::string with_errno(std::string_view what) { return std::string{what} + ": " + std::strerror(errno); }
 
 // A socket file that a dead process left behind would refuse every later start.
 void remove_stale_socket(const std::string& path, const sockaddr* target, socklen_t length) {
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
   const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (probe < 0) return;
@@ -40,13 +42,14 @@ std::expected<address, std::string> parse_address(std::string_view text) {
   if (text.starts_with("unix:")) {
     result.unix_path = text.substr(5);
     if (result.unix_path.empty() || result.unix_path.size() >= sizeof(sockaddr_un::sun_path)) {
-      return std::unexpected{"a Unix socket path has 1 to " + std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
-                             " bytes"};
+      return std::unexpected{"a Unix socket path has 1 to " +
+                             std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " bytes"};
     }
     return result;
   }
   const auto colon = text.rfind(':');
-  if (colon == std::string_view::npos) return std::unexpected{std::string{"expected HOST:PORT or unix:/path"}};
+  if (colon == std::string_view::npos)
+    return std::unexpected{std::string{"expected HOST:PORT or unix:/path"}};
   std::string_view host = text.substr(0, colon);
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
@@ -54,7 +57,8 @@ std::expected<address, std::string> parse_address(std::string_view text) {
     return std::unexpected{std::string{"an IPv6 address stands in brackets: [::1]:8787"}};
   }
   const auto port = foundation::parse_u64(text.substr(colon + 1));
-  if (host.empty() || !port || *port > 65535) return std::unexpected{std::string{"expected HOST:PORT with a port of 0 to 65535"}};
+  if (host.empty() || !port || *port > 65535)
+    return std::unexpected{std::string{"expected HOST:PORT with a port of 0 to 65535"}};
   result.host = host;
   result.port = static_cast<std::uint16_t>(*port);
   return result;

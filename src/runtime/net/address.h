@@ -1,4 +1,5 @@
-// Socket addresses as operators write them: "127.0.0.1:8787", "[::1]:0", "localhost:80", "unix:/run/tidegate.sock".
+// Socket addresses as operators write them: "127.0.0.1:8787", "[::1]:0", "localhost:80",
+// "unix:/run/tidegate.sock".
 #pragma once
 
 #include <sys/socket.h>

@@ -59,7 +59,8 @@ std::vector<socket_address> resolver::system_lookup(const std::string& host, std
 }
 
 task<std::expected<std::vector<socket_address>, io_error>> resolver::resolve(loop& on, std::string host,
-                                                                             std::uint16_t port, instant deadline,
+                                                                             std::uint16_t port,
+                                                                             instant deadline,
                                                                              cancel_source* cancel) {
   address literal;
   literal.host = host;

@@ -1,5 +1,5 @@
-// Host names to addresses: getaddrinfo on a few threads of its own, awaited by the loop; answers are kept for a short
-// while, so that a burst of new connections asks once. Numeric hosts never leave the loop.
+// Host names to addresses: getaddrinfo on a few threads of its own, awaited by the loop; answers are kept for
+// a short while, so that a burst of new connections asks once. Numeric hosts never leave the loop.
 #pragma once
 
 #include <condition_variable>
@@ -26,13 +26,15 @@ class resolver {
  public:
   // How a name becomes addresses; throws nothing, empty means "not resolved". The default asks the system.
   using lookup = std::function<std::vector<socket_address>(const std::string& host, std::uint16_t port)>;
-  explicit resolver(lookup ask = system_lookup, duration keep = std::chrono::seconds{30}, unsigned threads = 2);
+  explicit resolver(lookup ask = system_lookup, duration keep = std::chrono::seconds{30},
+                    unsigned threads = 2);
   resolver(const resolver&) = delete;
   resolver& operator=(const resolver&) = delete;
   ~resolver();
 
-  task<std::expected<std::vector<socket_address>, io_error>> resolve(loop& on, std::string host, std::uint16_t port,
-                                                                     instant deadline, cancel_source* cancel);
+  task<std::expected<std::vector<socket_address>, io_error>> resolve(loop& on, std::string host,
+                                                                     std::uint16_t port, instant deadline,
+                                                                     cancel_source* cancel);
   static std::vector<socket_address> system_lookup(const std::string& host, std::uint16_t port);
 
  private:
@@ -54,8 +56,8 @@ class resolver {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;
-  std::deque<question> questions_;                                     // guarded by mutex_
-  std::map<std::pair<std::string, std::uint16_t>, answer> answers_;    // guarded by mutex_
+  std::deque<question> questions_;                                   // guarded by mutex_
+  std::map<std::pair<std::string, std::uint16_t>, answer> answers_;  // guarded by mutex_
   std::vector<std::thread> threads_;
 };
 

@@ -70,7 +70,8 @@ io_result stream::try_read(std::span<char> into) {
     const ssize_t n = ::recv(source_.fd(), into.data(), into.size(), 0);
     if (n > 0) {
       const auto bytes = static_cast<std::size_t>(n);
-      // A short read has emptied the socket: the next edge tells of more, so the read that would fail is spared.
+      // A short read has emptied the socket: the next edge tells of more, so the read that would fail is
+      // spared.
       if (bytes < into.size()) source_.mark_unreadable();
       return {io_status::done, bytes, io_error::none};
     }
@@ -109,7 +110,8 @@ io_result stream::tls_write(std::span<const iovec> pieces) {
     if (piece.iov_len == 0) continue;
     if (total == 0 && piece.iov_len >= record.size()) {
       ERR_clear_error();
-      const int n = SSL_write(ssl_.get(), piece.iov_base, static_cast<int>(std::min<std::size_t>(piece.iov_len, INT_MAX)));
+      const int n = SSL_write(ssl_.get(), piece.iov_base,
+                              static_cast<int>(std::min<std::size_t>(piece.iov_len, INT_MAX)));
       return n > 0 ? io_result{io_status::done, static_cast<std::size_t>(n), io_error::none} : tls_failure(n);
     }
     const std::size_t take = std::min(piece.iov_len, record.size() - total);

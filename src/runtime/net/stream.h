@@ -50,7 +50,8 @@ class stream {
   io_wait writable(instant deadline, cancel_source* cancel) { return source_.writable(deadline, cancel); }
 
   // Some bytes, at least one; closed at the end of the stream.
-  task<std::expected<std::size_t, io_error>> read_some(std::span<char> into, instant deadline, cancel_source* cancel);
+  task<std::expected<std::size_t, io_error>> read_some(std::span<char> into, instant deadline,
+                                                       cancel_source* cancel);
   // All bytes. `data` must stay valid until it returns.
   task<io_error> write_all(std::string_view data, instant deadline, cancel_source* cancel);
 

@@ -16,13 +16,15 @@ std::string last_error(const std::string& what) {
 
 void harden(SSL_CTX* context) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 }
 
 bool is_numeric(const std::string& host) {
   in6_addr buffer;
-  return ::inet_pton(AF_INET, host.c_str(), &buffer) == 1 || ::inet_pton(AF_INET6, host.c_str(), &buffer) == 1;
+  return ::inet_pton(AF_INET, host.c_str(), &buffer) == 1 ||
+         ::inet_pton(AF_INET6, host.c_str(), &buffer) == 1;
 }
 
 // The listener speaks HTTP/1.1 only; a client that offers protocols must learn so.
@@ -53,7 +55,8 @@ std::expected<ssl_context, std::string> make_client_context(const std::string& c
   return context;
 }
 
-std::expected<ssl_context, std::string> make_server_context(const std::string& cert_file, const std::string& key_file) {
+std::expected<ssl_context, std::string> make_server_context(const std::string& cert_file,
+                                                            const std::string& key_file) {
   ssl_context context{SSL_CTX_new(TLS_server_method())};
   if (context == nullptr) return std::unexpected{last_error("TLS server context")};
   harden(context.get());

@@ -16,9 +16,11 @@ struct ssl_context_deleter {
 };
 using ssl_context = std::unique_ptr<ssl_ctx_st, ssl_context_deleter>;
 
-// Verifies against the system's roots, or `ca_file` when given (SSL_CERT_FILE and SSL_CERT_DIR work as usual).
+// Verifies against the system's roots, or `ca_file` when given (SSL_CERT_FILE and SSL_CERT_DIR work as
+// usual).
 std::expected<ssl_context, std::string> make_client_context(const std::string& ca_file = {});
-std::expected<ssl_context, std::string> make_server_context(const std::string& cert_file, const std::string& key_file);
+std::expected<ssl_context, std::string> make_server_context(const std::string& cert_file,
+                                                            const std::string& key_file);
 
 // SNI and verification of the certificate for `host`.
 ssl_handle make_client_session(ssl_ctx_st& context, const std::string& host);

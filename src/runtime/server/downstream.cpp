@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::size_t body_step = 256U << 10;
 constexpr std::size_t linger_bytes_max = 1U << 20;
+// Messages up to this size are copied and wait for the end of the round; copying more costs more than it
+// saves.
+constexpr std::size_t gathered_bytes_max = 16U << 10;
 constexpr std::chrono::seconds linger_time{2};
 
 iovec piece_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
@@ -45,7 +48,8 @@ downstream::~downstream() {
 task<void> downstream::run() {
   if (server_.tls_ != nullptr) {
     const instant by = owner().now() + server_.settings_.header_timeout;
-    if (co_await stream_.handshake(make_server_session(*server_.tls_), by, &server_.idle_) != io_error::none) co_return;
+    if (co_await stream_.handshake(make_server_session(*server_.tls_), by, &server_.idle_) != io_error::none)
+      co_return;
   }
   while (co_await serve_one()) {
   }
@@ -67,13 +71,15 @@ task<bool> downstream::serve_one() {
   stream_.source().on_hangup(&gone);
   responded_ = body_open_ = chunked_ = close_after_ = false;
   deadline_ = never;
-  body_complete_ = head_.body == http1::framing::none || (head_.body == http1::framing::length && head_.content_length == body_.size());
+  body_complete_ = head_.body == http1::framing::none ||
+                   (head_.body == http1::framing::length && head_.content_length == body_.size());
   ++server_.active_;
   co_await server_.handler_.handle(*this);
   --server_.active_;
   stream_.source().on_hangup(nullptr);
   gone_ = nullptr;
-  const bool again = responded_ && !body_open_ && body_complete_ && !broken_ && !close_after_ && persistent() && stream_.is_open();
+  const bool again = responded_ && !body_open_ && body_complete_ && !broken_ && !close_after_ &&
+                     persistent() && stream_.is_open();
   server_.recycle(std::move(head_bytes_));
   server_.recycle(std::move(body_));
   co_return again;
@@ -84,7 +90,8 @@ bool downstream::persistent() const noexcept { return head_.keep_alive && !serve
 task<downstream::head_outcome> downstream::read_head() {
   const server_settings& settings = server_.settings_;
   const bool fresh = head_.minor_version == 1 && arrived_ == instant{};
-  instant deadline = owner().now() + (fresh || !pending_.empty() ? settings.header_timeout : settings.keep_alive);
+  instant deadline =
+      owner().now() + (fresh || !pending_.empty() ? settings.header_timeout : settings.keep_alive);
   arrived_ = owner().now();
   std::size_t scanned = 0;
   std::string_view bytes = pending_;
@@ -101,7 +108,8 @@ task<downstream::head_outcome> downstream::read_head() {
       }
       if (bytes.data() != pending_.data()) pending_.assign(bytes);
     }
-    const wake woken = co_await stream_.readable(deadline, pending_.empty() ? &server_.idle_ : &server_.stop_);
+    const wake woken =
+        co_await stream_.readable(deadline, pending_.empty() ? &server_.idle_ : &server_.stop_);
     if (woken == wake::canceled) co_return head_outcome::closed;
     if (woken == wake::timeout) {
       if (pending_.empty()) co_return head_outcome::closed;
@@ -161,7 +169,8 @@ task<std::expected<std::string_view, http_refusal>> downstream::read_body(std::u
       co_return std::unexpected{http_refusal{0, "the client has gone"}};
     }
   }
-  const auto read = head_.body == http1::framing::chunked ? co_await read_chunked(limit) : co_await read_sized(limit);
+  const auto read =
+      head_.body == http1::framing::chunked ? co_await read_chunked(limit) : co_await read_sized(limit);
   if (!read) co_return std::unexpected{read.error()};
   body_complete_ = true;
   co_return std::string_view{body_};
@@ -204,7 +213,8 @@ task<std::expected<std::size_t, http_refusal>> downstream::more_body(std::size_t
     broken_ = true;
     co_return std::unexpected{http_refusal{0, "the client has gone"}};
   }
-  if (woken == wake::timeout) co_return std::unexpected{http_refusal{408, "the request body came too slowly"}};
+  if (woken == wake::timeout)
+    co_return std::unexpected{http_refusal{408, "the request body came too slowly"}};
   co_return received;
 }
 
@@ -271,7 +281,12 @@ task<bool> downstream::respond(int status, std::string_view headers, std::string
   out += "content-length: ";
   foundation::append_number(out, static_cast<std::int64_t>(body.size()));
   out += "\r\n\r\n";
-  std::array pieces{piece_of(out), piece_of(head_.method == "HEAD" ? std::string_view{} : body)};
+  if (head_.method == "HEAD") body = {};
+  if (body.size() <= gathered_bytes_max) {
+    out += std::exchange(body, {});
+    co_await owner().round_end();
+  }
+  std::array pieces{piece_of(out), piece_of(body)};
   const bool sent = co_await send(pieces);
   server_.recycle(std::move(out));
   co_return sent;
@@ -297,8 +312,18 @@ task<bool> downstream::write(std::string_view bytes) {
   char* end = std::to_chars(size.data(), size.data() + 16, bytes.size(), 16).ptr;
   *end++ = '\r';
   *end++ = '\n';
-  std::array pieces{piece_of({size.data(), static_cast<std::size_t>(end - size.data())}), piece_of(bytes), piece_of("\r\n")};
-  co_return co_await send(pieces);
+  const std::string_view size_line{size.data(), static_cast<std::size_t>(end - size.data())};
+  if (bytes.size() > gathered_bytes_max) {
+    std::array pieces{piece_of(size_line), piece_of(bytes), piece_of("\r\n")};
+    co_return co_await send(pieces);
+  }
+  std::string out = server_.spare_buffer();
+  out.append(size_line).append(bytes).append("\r\n");
+  co_await owner().round_end();
+  std::array pieces{piece_of(out)};
+  const bool sent = co_await send(pieces);
+  server_.recycle(std::move(out));
+  co_return sent;
 }
 
 task<bool> downstream::write_raw(std::string_view bytes) {

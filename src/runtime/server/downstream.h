@@ -39,8 +39,8 @@ class downstream {
   instant arrived() const noexcept { return arrived_; }
   bool from_loopback() const noexcept { return from_loopback_; }
 
-  // The whole body, at most `limit` bytes. Answers "100 Continue" where asked. A refusal (413, 408, 400) is to be
-  // answered by the handler; 0 as status: the client has gone.
+  // The whole body, at most `limit` bytes. Answers "100 Continue" where asked. A refusal (413, 408, 400) is
+  // to be answered by the handler; 0 as status: the client has gone.
   task<std::expected<std::string_view, http_refusal>> read_body(std::uint64_t limit);
   std::string take_body() noexcept { return std::move(body_); }
   // Frees head and body once nobody needs them any more (long streams).
@@ -49,17 +49,20 @@ class downstream {
   // Writing stops (false) when the client has gone or this point in time has passed.
   void set_deadline(instant when) noexcept { deadline_ = when; }
 
-  // `headers`: complete lines "name: value\r\n" without framing headers, which are ours. False: the client has gone.
+  // `headers`: complete lines "name: value\r\n" without framing headers, which are ours. False: the client
+  // has gone.
   task<bool> respond(int status, std::string_view headers, std::string_view body);
   // Opens a body of unknown length; then write() and finish().
   task<bool> begin(int status, std::string_view headers);
-  // Waits until the bytes are with the kernel: a slow reader stops its writer. The view need not outlive a suspension.
+  // Waits until the bytes are with the kernel: a slow reader stops its writer. The view need not outlive a
+  // suspension.
   task<bool> write(std::string_view bytes);
   task<bool> finish();
   // As write(), but the bytes go out as they are, without chunk framing (test instruments).
   task<bool> write_raw(std::string_view bytes);
 
-  // The connection ends after this exchange; an open body is left without its end, so it never looks complete.
+  // The connection ends after this exchange; an open body is left without its end, so it never looks
+  // complete.
   void close_after() noexcept { close_after_ = true; }
   // The client sees a reset.
   void reset() noexcept;

@@ -42,7 +42,8 @@ detached server::accept_all(int fd) {
   for (;;) {
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
-    const int accepted = ::accept4(fd, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int accepted =
+        ::accept4(fd, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (accepted >= 0) {
       if (budget_.open.fetch_add(1, std::memory_order_relaxed) >= budget_.max) {
         budget_.open.fetch_sub(1, std::memory_order_relaxed);
@@ -61,7 +62,9 @@ detached server::accept_all(int fd) {
       continue;
     }
     // Out of descriptors or memory: the backlog keeps the callers while others finish.
-    if (co_await loop_.sleep_until(loop_.now() + std::chrono::milliseconds{50}, &accepting_stop_) == wake::canceled) break;
+    if (co_await loop_.sleep_until(loop_.now() + std::chrono::milliseconds{50}, &accepting_stop_) ==
+        wake::canceled)
+      break;
   }
   listener_.reset();
   accepting_ = false;

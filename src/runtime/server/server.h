@@ -1,4 +1,5 @@
-// Listens on one address in one loop, reads requests, hands each to the handler, keeps connections alive, drains.
+// Listens on one address in one loop, reads requests, hands each to the handler, keeps connections alive,
+// drains.
 #pragma once
 
 #include <atomic>
@@ -20,8 +21,10 @@ class request_handler {
   virtual ~request_handler() = default;
   // Answers the request. Leaving without an answer closes the connection.
   virtual task<void> handle(downstream& exchange) = 0;
-  // The body for a refusal by the HTTP side itself; `target` may be empty. Adds header lines (content-type and others).
-  virtual std::string refusal_body(const http_refusal& why, std::string_view target, std::string& headers) = 0;
+  // The body for a refusal by the HTTP side itself; `target` may be empty. Adds header lines (content-type
+  // and others).
+  virtual std::string refusal_body(const http_refusal& why, std::string_view target,
+                                   std::string& headers) = 0;
 };
 
 struct server_settings {
@@ -48,7 +51,8 @@ class server {
 
   // Takes a listening descriptor (open_listener) and starts accepting. `tls` must outlive the server.
   void listen(int fd, ssl_ctx_st* tls);
-  // Closes the listener and idle connections; exchanges under way go on and close their connection afterwards.
+  // Closes the listener and idle connections; exchanges under way go on and close their connection
+  // afterwards.
   void drain();
   bool draining() const noexcept { return draining_; }
   // What is still under way is told to stop (cancel_reason::shutdown).

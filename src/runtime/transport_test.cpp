@@ -1,0 +1,388 @@
+// Server and client over real loopback sockets, driven round by round; time is simulated where a limit is
+// tested.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "kit/tls_material.h"
+#include "runtime/client/pooled_client.h"
+#include "runtime/net/address.h"
+#include "runtime/server/server.h"
+
+namespace tidegate::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+class scripted_handler final : public request_handler {
+ public:
+  std::function<task<void>(downstream&)> answer;
+  int handled = 0;
+  task<void> handle(downstream& exchange) override {
+    ++handled;
+    co_await answer(exchange);
+  }
+  std::string refusal_body(const http_refusal& why, std::string_view, std::string&) override {
+    return std::string{why.reason};
+  }
+};
+
+task<void> echo(downstream& d) {
+  const auto body = co_await d.read_body(1 << 20);
+  if (!body) {
+    d.close_after();
+    static_cast<void>(co_await d.respond(body.error().status, "", body.error().reason));
+    co_return;
+  }
+  const std::string text =
+      std::string{d.request().method} + ' ' + std::string{d.request().path_query} + ' ' + std::string{*body};
+  static_cast<void>(co_await d.respond(200, "", text));
+}
+
+// A server and a client in one loop.
+struct world {
+  explicit world(ssl_ctx_st* tls = nullptr, ssl_ctx_st* client_tls = nullptr)
+      : own_tls{make_client_context().value()},
+        net{l, handler, {}, budget},
+        client{l, names, client_tls != nullptr ? *client_tls : *own_tls} {
+    handler.answer = echo;
+    const int fd = open_listener(parse_address("127.0.0.1:0").value()).value();
+    port = bound_port(fd);
+    net.listen(fd, tls);
+  }
+  ~world() {
+    net.drain();
+    net.stop_exchanges();
+    until([&] { return net.quiet(); });
+  }
+  void until(const std::function<bool()>& done) {
+    for (int i = 0; i < 20'000 && !done(); ++i) l.turn(1ms);
+    ASSERT_TRUE(done());
+  }
+  void settle() {
+    for (int i = 0; i < 20; ++i) l.turn(1ms);
+  }
+  // A plain socket of the test's own.
+  int raw() const {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const auto to = to_socket_address({"127.0.0.1", port, {}}).value();
+    EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&to.storage), to.length), 0);
+    return fd;
+  }
+  static void say(int fd, std::string_view text) {
+    EXPECT_EQ(::send(fd, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+  }
+  static std::string hear(int fd) {
+    char buffer[65536];
+    const ssize_t n = ::recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+    return n > 0 ? std::string(buffer, static_cast<std::size_t>(n)) : n == 0 ? "<end>" : "";
+  }
+
+  foundation::manual_clock clock;
+  loop l{clock};
+  resolver names{resolver::system_lookup, 30s, 1};
+  ssl_context own_tls;
+  scripted_handler handler;
+  connection_budget budget{1000};
+  server net;
+  pooled_client client;
+  std::uint16_t port = 0;
+};
+
+struct outcome {
+  bool done = false;
+  int status = 0;
+  std::string body;
+  std::optional<call_fault> fault;
+};
+
+detached fetch(world& w, origin to, std::string head, std::string body, outcome& out,
+               cancel_source* cancel = nullptr, call_deadlines by = {}) {
+  auto reply = co_await w.client.call(to, head, body, by, cancel);
+  if (!reply) {
+    out.fault = reply.error();
+    out.done = true;
+    co_return;
+  }
+  out.status = (*reply)->head().status;
+  for (;;) {
+    const auto piece = co_await (*reply)->read(by.first_byte, cancel);
+    if (!piece) {
+      out.fault = piece.error();
+      break;
+    }
+    if (piece->empty()) break;
+    out.body += *piece;
+  }
+  out.done = true;
+}
+
+std::string post(std::string_view body) {
+  return "POST /x HTTP/1.1\r\nhost: t\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n";
+}
+
+TEST(transport, a_connection_carries_many_calls) {
+  world w;
+  for (int i = 0; i < 50; ++i) {
+    const std::string body(static_cast<std::size_t>(i) * 1000, 'b');
+    outcome out;
+    fetch(w, {"127.0.0.1", w.port, false}, post(body), body, out);
+    w.until([&] { return out.done; });
+    EXPECT_EQ(out.status, 200);
+    EXPECT_EQ(out.body, "POST /x " + body);
+  }
+  EXPECT_EQ(w.net.connections(), 1U);
+  EXPECT_EQ(w.client.idle_connections(), 1U);
+}
+
+TEST(transport, a_pooled_connection_that_the_peer_closed_is_replaced_unseen) {
+  world w;
+  outcome first;
+  fetch(w, {"127.0.0.1", w.port, false}, post("a"), "a", first);
+  w.until([&] { return first.done; });
+  w.net.stop_exchanges();  // nothing runs; the idle connection goes by its keep-alive limit
+  w.clock.advance(80s);
+  w.settle();
+  EXPECT_EQ(w.net.connections(), 0U);
+  EXPECT_EQ(w.client.idle_connections(), 0U);
+}
+
+TEST(transport, streams_arrive_piece_by_piece_and_end_once) {
+  world w;
+  w.handler.answer = [](downstream& d) -> task<void> {
+    static_cast<void>(co_await d.begin(200, "content-type: text/event-stream\r\n"));
+    for (int i = 0; i < 100; ++i) static_cast<void>(co_await d.write("data: " + std::to_string(i) + "\n\n"));
+    static_cast<void>(co_await d.finish());
+  };
+  outcome out;
+  fetch(w, {"127.0.0.1", w.port, false}, post(""), "", out);
+  w.until([&] { return out.done; });
+  EXPECT_FALSE(out.fault);
+  EXPECT_TRUE(out.body.ends_with("data: 99\n\n"));
+}
+
+TEST(transport, a_body_left_open_never_looks_complete) {
+  world w;
+  w.handler.answer = [](downstream& d) -> task<void> {
+    static_cast<void>(co_await d.begin(200, ""));
+    static_cast<void>(co_await d.write("half"));
+    d.close_after();
+  };
+  outcome out;
+  fetch(w, {"127.0.0.1", w.port, false}, post(""), "", out);
+  w.until([&] { return out.done; });
+  EXPECT_EQ(out.fault, call_fault::reset);
+  EXPECT_EQ(out.body, "half");
+}
+
+TEST(transport, cancelling_a_call_closes_its_connection_at_once) {
+  world w;
+  bool left = false;
+  w.handler.answer = [&left](downstream& d) -> task<void> {
+    left = co_await d.owner().sleep_until(never, &d.gone()) == wake::canceled;
+  };
+  cancel_source cancel;
+  outcome out;
+  fetch(w, {"127.0.0.1", w.port, false}, post("x"), "x", out, &cancel);
+  w.until([&] { return w.handler.handled == 1; });
+  cancel.fire(cancel_reason::requested);
+  w.until([&] { return out.done && left; });
+  EXPECT_EQ(out.fault, call_fault::canceled);
+}
+
+TEST(transport, a_silent_peer_ends_in_a_timeout_of_the_first_byte) {
+  world w;
+  w.handler.answer = [](downstream& d) -> task<void> {
+    static_cast<void>(co_await d.owner().sleep_until(never, &d.gone()));
+  };
+  outcome out;
+  fetch(w, {"127.0.0.1", w.port, false}, post("x"), "x", out, nullptr,
+        {w.clock.now() + 10s, w.clock.now() + 30s});
+  w.until([&] { return w.handler.handled == 1; });
+  w.clock.advance(29999ms);
+  w.settle();
+  EXPECT_FALSE(out.done);
+  w.clock.advance(1ms);
+  w.until([&] { return out.done; });
+  EXPECT_EQ(out.fault, call_fault::first_byte_timeout);
+}
+
+TEST(transport, a_refused_connection_is_told_from_a_name_that_does_not_exist) {
+  world w;
+  outcome refused;
+  const int fd = open_listener(parse_address("127.0.0.1:0").value()).value();
+  const std::uint16_t free_port = bound_port(fd);
+  ::close(fd);
+  fetch(w, {"127.0.0.1", free_port, false}, post(""), "", refused);
+  w.until([&] { return refused.done; });
+  EXPECT_EQ(refused.fault, call_fault::connect);
+
+  resolver nowhere{[](const std::string&, std::uint16_t) { return std::vector<socket_address>{}; }, 30s, 1};
+  pooled_client other{w.l, nowhere, *w.own_tls};
+  outcome unknown;
+  const auto ask = [](pooled_client& c, outcome& out) -> detached {
+    const std::string head = post("");
+    auto reply = co_await c.call({"nowhere.invalid", 80, false}, head, "", {}, nullptr);
+    out.fault = reply.error();
+    out.done = true;
+  };
+  ask(other, unknown);
+  w.until([&] { return unknown.done; });
+  EXPECT_EQ(unknown.fault, call_fault::dns);
+}
+
+TEST(transport, pipelined_requests_are_answered_in_order) {
+  world w;
+  const int fd = w.raw();
+  w.say(fd,
+        "POST /1 HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\n\r\naPOST /2 HTTP/1.1\r\nhost: "
+        "t\r\ntransfer-encoding: chunked\r\n\r\n3\r\nbcd\r\n0\r\n\r\nGET /3 HTTP/1.1\r\nhost: t\r\n\r\n");
+  std::string heard;
+  w.until([&] {
+    heard += w.hear(fd);
+    return heard.find("GET /3") != std::string::npos;
+  });
+  EXPECT_LT(heard.find("POST /1 a"), heard.find("POST /2 bcd"));
+  EXPECT_LT(heard.find("POST /2 bcd"), heard.find("GET /3"));
+  ::close(fd);
+}
+
+TEST(transport, any_split_of_a_request_reads_the_same) {
+  world w;
+  const std::string request = "POST /s HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\nhello";
+  for (std::size_t cut = 1; cut < request.size(); ++cut) {
+    const int fd = w.raw();
+    w.say(fd, request.substr(0, cut));
+    w.l.turn(1ms);
+    w.l.turn(0ms);
+    w.say(fd, request.substr(cut));
+    std::string heard;
+    w.until([&] {
+      heard += w.hear(fd);
+      return heard.find("POST /s hello") != std::string::npos;
+    });
+    ::close(fd);
+  }
+}
+
+TEST(transport, too_large_a_body_is_refused_before_it_is_read) {
+  world w;
+  const int fd = w.raw();
+  w.say(fd, "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 104857600\r\n\r\nabc");
+  std::string heard;
+  w.until([&] {
+    heard += w.hear(fd);
+    return heard.find("413") != std::string::npos;
+  });
+  EXPECT_NE(heard.find("connection: close"), std::string::npos);
+  ::close(fd);
+}
+
+TEST(transport, slow_heads_and_slow_bodies_are_timed_out) {
+  world w;
+  const int head = w.raw();
+  const int body = w.raw();
+  w.say(head, "GET / HT");
+  w.say(body, "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 100000\r\n\r\nabc");
+  w.settle();
+  w.clock.advance(10s);
+  w.settle();
+  EXPECT_NE(w.hear(head).find(" 408 "), std::string::npos);
+  w.clock.advance(1s);
+  w.settle();
+  EXPECT_NE(w.hear(body).find(" 408 "), std::string::npos);
+  ::close(head);
+  ::close(body);
+}
+
+TEST(transport, draining_lets_the_exchange_under_way_end_and_closes_idle_connections) {
+  world w;
+  cancel_source release;
+  w.handler.answer = [&release](downstream& d) -> task<void> {
+    static_cast<void>(co_await d.owner().sleep_until(never, &release));
+    static_cast<void>(co_await d.respond(200, "", "late"));
+  };
+  const int busy = w.raw();
+  const int idle = w.raw();
+  w.say(busy, "GET / HTTP/1.1\r\nhost: t\r\n\r\n");
+  w.until([&] { return w.handler.handled == 1 && w.net.connections() == 2; });
+  w.net.drain();
+  w.until([&] { return w.hear(idle) == "<end>"; });
+  release.fire(cancel_reason::requested);
+  std::string heard;
+  w.until([&] {
+    heard += w.hear(busy);
+    return heard.find("late") != std::string::npos;
+  });
+  EXPECT_NE(heard.find("connection: close"), std::string::npos);
+  ::close(busy);
+  ::close(idle);
+}
+
+TEST(transport, a_reader_that_stops_stops_its_writer) {
+  world w;
+  std::size_t written = 0;
+  w.handler.answer = [&written](downstream& d) -> task<void> {
+    static_cast<void>(co_await d.begin(200, ""));
+    const std::string block(65536, 'z');
+    while (written < (256U << 20) && co_await d.write(block)) written += block.size();
+  };
+  const int fd = w.raw();
+  w.say(fd, "GET / HTTP/1.1\r\nhost: t\r\n\r\n");
+  for (int i = 0; i < 300; ++i) w.l.turn(1ms);
+  EXPECT_LT(written, 16U << 20);
+  ::close(fd);
+}
+
+struct tls_world {
+  explicit tls_world(const std::string& certified_host) {
+    char pattern[] = "/tmp/tidegate-tls-XXXXXX";
+    dir = ::mkdtemp(pattern);
+    const kit::tls_material made{dir, certified_host};
+    server_side = make_server_context(made.cert(), made.key()).value();
+    client_side = make_client_context(made.cert()).value();
+  }
+  ~tls_world() { std::filesystem::remove_all(dir); }
+  std::string dir;
+  ssl_context server_side;
+  ssl_context client_side;
+};
+
+TEST(transport, tls_calls_verify_the_name_and_reuse_the_connection) {
+  tls_world t{"localhost"};
+  world w{t.server_side.get(), t.client_side.get()};
+  for (int i = 0; i < 3; ++i) {
+    const std::string body(100'000, 'c');
+    outcome out;
+    fetch(w, {"localhost", w.port, true}, post(body), body, out);
+    w.until([&] { return out.done; });
+    EXPECT_EQ(out.status, 200);
+    EXPECT_EQ(out.body.size(), body.size() + 8);
+  }
+  EXPECT_EQ(w.net.connections(), 1U);
+}
+
+TEST(transport, a_certificate_for_another_name_or_of_an_unknown_authority_is_refused) {
+  tls_world t{"elsewhere.example"};
+  {
+    world w{t.server_side.get(), t.client_side.get()};
+    outcome out;
+    fetch(w, {"localhost", w.port, true}, post(""), "", out);
+    w.until([&] { return out.done; });
+    EXPECT_EQ(out.fault, call_fault::tls);
+  }
+  world w{t.server_side.get()};
+  outcome out;
+  fetch(w, {"localhost", w.port, true}, post(""), "", out);
+  w.until([&] { return out.done; });
+  EXPECT_EQ(out.fault, call_fault::tls);
+  EXPECT_EQ(w.handler.handled, 0);
+}
+
+}  // namespace
+}  // namespace tidegate::runtime
