@@ -6,7 +6,7 @@
 
 #include "app/configuration_reader.h"
 #include "app/configuration_rules.h"
-#include "app/toml_document.h"
+#include "protocol/toml/toml.h"
 
 namespace tidegate::app {
 
@@ -26,7 +26,7 @@ std::unexpected<std::vector<config_error>> refuse(std::vector<config_error> erro
 std::expected<loaded_configuration, std::vector<config_error>> load(const configuration_source& source) {
   draft made{source.name};
   if (source.text.size() > config_text_max) return refuse({{source.name, 1, 1, "larger than 4 MiB"}});
-  const auto document = toml_document::parse(source.text);
+  const auto document = protocol::toml::parse(source.text);
   if (!document) {
     const auto& error = document.error();
     return refuse({{source.name, error.where.line, error.where.column, error.message}});

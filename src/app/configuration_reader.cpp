@@ -12,9 +12,9 @@ namespace tidegate::app {
 
 namespace {
 
-using toml_document::entry;
-using toml_document::node;
-using toml_document::table;
+using protocol::toml::entry;
+using protocol::toml::node;
+using protocol::toml::table;
 
 // As many tables of one kind as any installation has; beyond it a file is broken or hostile.
 constexpr std::size_t tables_max = 1'000;
@@ -77,7 +77,7 @@ void read_target(const node& item, const std::string& path, target_settings& tar
 
 void read_targets(const node& value, const std::string& path, std::vector<target_settings>& targets,
                   draft& out) {
-  const auto* items = std::get_if<toml_document::array>(&value.value);
+  const auto* items = std::get_if<protocol::toml::array>(&value.value);
   if (items == nullptr || items->empty() || items->size() > tables_max) {
     out.fail(value.where, "targets: expected an array of 1 to 1000 tables such as { provider = \"openai\" }");
     return;
@@ -113,7 +113,7 @@ void read_table(const section_row& section, const table& members, const std::str
   }
 }
 
-void require_keys(const section_row& section, const std::string& path, toml_document::position where,
+void require_keys(const section_row& section, const std::string& path, protocol::toml::position where,
                   draft& out) {
   for (const key_row& row : section.keys) {
     if (!row.required || out.origins.contains(path + "." + std::string{row.key})) continue;
@@ -150,7 +150,7 @@ void read_named_tables(const section_row& section, const node& value,
 template <typename Settings>
 void read_array_of_tables(const section_row& section, const node& value, std::vector<Settings>& into,
                           draft& out) {
-  const auto* items = std::get_if<toml_document::array>(&value.value);
+  const auto* items = std::get_if<protocol::toml::array>(&value.value);
   if (items == nullptr || items->size() > tables_max) {
     out.fail(value.where, "expected up to 1000 tables [[" + std::string{section.name} + "]]");
     return;
@@ -271,7 +271,7 @@ const value_origin* draft::origin_of(std::string_view path) const {
   return found == origins.end() ? nullptr : &found->second;
 }
 
-void draft::fail(toml_document::position where, std::string message) {
+void draft::fail(protocol::toml::position where, std::string message) {
   errors.push_back({file, where.line, where.column, std::move(message)});
 }
 

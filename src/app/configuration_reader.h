@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "app/configuration.h"
-#include "app/toml_document.h"
+#include "protocol/toml/toml.h"
 
 namespace tidegate::app {
 
 // Where a value that is not the default came from: a place in the file, or a variable or flag.
 struct value_origin {
-  toml_document::position where;
+  protocol::toml::position where;
   std::string variable;
 };
 
@@ -30,7 +30,7 @@ struct draft {
   std::vector<config_warning> warnings;
 
   const value_origin* origin_of(std::string_view path) const;
-  void fail(toml_document::position where, std::string message);
+  void fail(protocol::toml::position where, std::string message);
   // At the place the path's value came from, or failing that its parent's, or the file's start.
   void fail_at(std::string_view path, std::string message);
   void warn(std::string_view event, std::string key, std::string reason);
@@ -39,7 +39,7 @@ struct draft {
 // "provider[2]", with ".name" or the like behind it.
 std::string element_path(std::string_view section, std::size_t index, std::string_view key = {});
 
-void read_file_settings(const toml_document::node& root, draft& out);
+void read_file_settings(const protocol::toml::node& root, draft& out);
 // TIDEGATE_<SECTION>_<KEY>; a bad value leaves the key's default and a warning (CFG-1).
 void read_environment(const environment& env, draft& out);
 void read_overrides(const std::vector<configuration_override>& overrides, draft& out);

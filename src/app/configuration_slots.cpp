@@ -13,8 +13,8 @@ namespace tidegate::app {
 
 namespace {
 
-using toml_document::node;
-using toml_document::position;
+using protocol::toml::node;
+using protocol::toml::position;
 using kind = value_kind;
 
 constexpr std::size_t list_items_max = 1'000;
@@ -103,7 +103,7 @@ std::string text_fault(value_kind row_kind, std::string_view text) {
 
 outcome assign_string(const assignment& a) {
   const auto* text = std::get_if<std::string>(&a.value.value);
-  const auto* date = std::get_if<toml_document::date_time>(&a.value.value);
+  const auto* date = std::get_if<protocol::toml::date_time>(&a.value.value);
   if (date != nullptr && a.row.kind == kind::date) text = &date->text;
   if (text == nullptr) return a.wrong_kind("a string");
   if (std::string fault = text_fault(a.row.kind, *text); !fault.empty()) return a.fail(std::move(fault));
@@ -229,7 +229,7 @@ outcome assign_choice(const assignment& a) {
 }
 
 outcome assign_text_list(const assignment& a) {
-  const auto* list = std::get_if<toml_document::array>(&a.value.value);
+  const auto* list = std::get_if<protocol::toml::array>(&a.value.value);
   if (list == nullptr) return a.wrong_kind("an array of strings");
   if (list->size() > list_items_max) return a.fail("more than 1000 values");
   std::vector<std::string> items;
@@ -268,7 +268,7 @@ outcome assign_duration_list(const assignment& a) {
     auto parsed = parse_backoff_list(*text);
     if (!parsed) return a.fail("expected an array of durations, or milliseconds such as \"7,11\"");
     waits = std::move(*parsed);
-  } else if (const auto* list = std::get_if<toml_document::array>(&a.value.value)) {
+  } else if (const auto* list = std::get_if<protocol::toml::array>(&a.value.value)) {
     if (list->size() > backoff_items_max) return a.fail("more than 16 waits");
     for (const node& item : *list) {
       const auto wait = duration_of(a, item);
@@ -339,7 +339,7 @@ struct value_formatter {
 // --- from an environment text to a value
 
 node list_of(std::string_view text) {
-  toml_document::array items;
+  protocol::toml::array items;
   while (!foundation::trim(text).empty()) {
     const std::size_t comma = std::min(text.find(','), text.size());
     items.push_back({{}, std::string{foundation::trim(text.substr(0, comma))}});

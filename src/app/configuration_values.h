@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "app/configuration_schema.h"
-#include "app/toml_document.h"
+#include "protocol/toml/toml.h"
 
 namespace tidegate::app {
 
@@ -48,12 +48,12 @@ bool is_origin(std::string_view text);
 bool has_control_bytes(std::string_view text);
 
 struct value_error {
-  toml_document::position where;
+  protocol::toml::position where;
   std::string message;
 };
 
 // Stores a file's value in the slot. The slot is unchanged on error.
-std::expected<void, value_error> assign(const key_row& row, slot target, const toml_document::node& value);
+std::expected<void, value_error> assign(const key_row& row, slot target, const protocol::toml::node& value);
 // The same from a text without quotes: "60", "true", "15m", bare numbers as milliseconds, lists by commas.
 std::expected<void, std::string> assign_text(const key_row& row, slot target, std::string_view text);
 // The value as TOML: `"15m"`, `60`, `["1s", "2s"]`. Nothing where no value is set.

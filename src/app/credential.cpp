@@ -37,6 +37,11 @@ std::expected<std::string, credential_failure> trimmed(const credential_referenc
                                                        std::string_view text) {
   const std::string_view credential = foundation::trim(text);
   if (credential.empty()) return fail(credential_problem::blank, to_text(reference) + " is blank");
+  // It becomes part of a header line.
+  if (!is_printable(credential)) {
+    return fail(credential_problem::unreadable,
+                to_text(reference) + " holds control characters or several lines");
+  }
   return std::string{credential};
 }
 

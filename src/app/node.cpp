@@ -87,6 +87,7 @@ std::expected<std::vector<int>, std::string> node::listen_each(const std::string
                                                                std::string& bound) {
   auto address = runtime::parse_address(where);
   if (!address) return std::unexpected{"cannot listen on '" + where + "': " + address.error()};
+  if (const auto free = runtime::check_free(*address); !free) return std::unexpected{free.error()};
   std::vector<int> listeners;
   for (std::size_t i = 0; i < count; ++i) {
     auto fd = runtime::open_listener(*address);
@@ -180,6 +181,7 @@ node::~node() {
       w->run();  // opened, never started
     }
   }
+  names_.stop();  // its threads post to the loops, which go before it
   if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
 }
 

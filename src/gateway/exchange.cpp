@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <utility>
 
 #include "foundation/text.h"
@@ -186,6 +187,31 @@ task<void> run::tell(const failure& why) {
   static_cast<void>(co_await reply_.whole(why.http_status(), headers, body));
 }
 
+// FO-9: which providers were tried, and what each said.
+failure run::unavailable_failure(const failure& latest,
+                                 std::optional<foundation::milliseconds> retry_after) const {
+  failure why;
+  why.code = error_code::ai_provider_unavailable;
+  why.message = targets_.size() > 1 ? "no provider of this model can answer now"
+                                    : "the provider of this model cannot answer now";
+  if (!latest.message.empty()) why.message += ": " + latest.message;
+  json::writer w{why.details};
+  w.begin_object().member("traceId", call_.trace_id).member("primary", provider_of(0).name).key("backup");
+  if (targets_.size() > 1) {
+    w.string(provider_of(1).name);
+  } else {
+    w.null();
+  }
+  w.key("attempts").begin_array();
+  for (const attempt& a : attempts_) {
+    w.begin_object().member("provider", provider_of(a.target).name).member("model", targets_[a.target].model);
+    w.member("code", foundation::name_of(a.code)).end_object();
+  }
+  w.end_array().end_object();
+  why.retry_after = retry_after;
+  return why;
+}
+
 failure run::verdict_failure(const policy::step& last, const leg_end& end) const {
   const auto retry_after = last.retry_after
                                ? std::optional{std::chrono::ceil<foundation::milliseconds>(*last.retry_after)}
@@ -195,27 +221,7 @@ failure run::verdict_failure(const policy::step& last, const leg_end& end) const
     case policy::run_verdict::unavailable: {
       // The caller's own time limit is its answer, whoever is to blame for it.
       if (end.why.code == error_code::skill_timeout) return end.why;
-      why.code = error_code::ai_provider_unavailable;
-      why.message = targets_.size() > 1 ? "no provider of this model can answer now"
-                                        : "the provider of this model cannot answer now";
-      if (!end.why.message.empty()) why.message += ": " + end.why.message;
-      json::writer w{why.details};
-      w.begin_object().member("traceId", call_.trace_id).member("primary", provider_of(0).name).key("backup");
-      if (targets_.size() > 1) {
-        w.string(provider_of(1).name);
-      } else {
-        w.null();
-      }
-      w.key("attempts").begin_array();
-      for (const attempt& a : attempts_) {
-        w.begin_object()
-            .member("provider", provider_of(a.target).name)
-            .member("model", targets_[a.target].model);
-        w.member("code", foundation::name_of(a.code)).end_object();
-      }
-      w.end_array().end_object();
-      why.retry_after = retry_after;
-      return why;
+      return unavailable_failure(end.why, retry_after);
     }
     case policy::run_verdict::rate_limited:
       why = end.why;
@@ -239,7 +245,12 @@ failure run::verdict_failure(const policy::step& last, const leg_end& end) const
 
 task<void> run_exchange(core& shared, loop_services& services, call request, reply_sink& reply) {
   run story{shared, services, std::move(request), reply};
-  co_await story.go();
+  try {
+    co_await story.go();
+  } catch (const std::exception&) {
+    story.lost();
+    throw;  // the connection ends with a reset
+  }
 }
 
 task<void> refuse(core& shared, dialect::dialect_id dialect, surface from, const failure& why,

@@ -106,7 +106,8 @@ TEST(exchange, an_unfit_backup_is_passed_over_with_a_warning) {  // RES-4
 }
 
 TEST(exchange, the_callers_bytes_reach_a_target_of_its_dialect_unchanged) {  // GW-1
-  const std::string body = R"({ "model" : "gpt-5.2", "unknown":{"a":[1, 2.50]} ,"messages":[{"role":"user","content":"\u00e9"}] })";
+  const std::string body =
+      R"({ "model" : "gpt-5.2", "unknown":{"a":[1, 2.50]} ,"messages":[{"role":"user","content":"\u00e9"}] })";
   setup s;
   s.targets[0].model = "";
   world w{s};
@@ -124,7 +125,8 @@ TEST(exchange, headers_of_a_dialect_pass_only_to_a_target_that_speaks_it) {
   EXPECT_EQ(w.run(a).code(), "OK");
   EXPECT_THAT(w.upstream.calls()[0].head, Not(HasSubstr("anthropic-")));
   EXPECT_EQ(w.upstream.calls()[0].path(), "/v1/chat/completions");
-  EXPECT_THAT(w.upstream.calls()[1].head, HasSubstr("anthropic-version: 2024-01-01\r\nanthropic-beta: tools\r\n"));
+  EXPECT_THAT(w.upstream.calls()[1].head,
+              HasSubstr("anthropic-version: 2024-01-01\r\nanthropic-beta: tools\r\n"));
   EXPECT_THAT(w.upstream.calls()[1].head, Not(HasSubstr("2023-06-01")));
   EXPECT_EQ(w.upstream.calls()[1].path(), "/v1/messages?beta=true");
 }
@@ -153,15 +155,23 @@ TEST(exchange, a_credential_repeated_by_the_provider_goes_no_further) {  // SEC-
   }
 }
 
+// Hangs up at a point in time from inside the loop's round, as a socket's event does.
+struct leaving : runtime::timer {
+  leaving(runtime::loop& owner, kit::recorded_reply& who)
+      : timer{owner, [](timer& t) { static_cast<leaving&>(t).reply.leave(); }}, reply{who} {}
+  kit::recorded_reply& reply;
+};
+
 TEST(exchange, a_caller_that_left_is_not_asked_for_elsewhere) {
-  // The primary's refusal and the caller's leaving fall into one turn.
+  // The primary's failure and the caller's leaving fall into one round of the loop.
   world w{immediate()};
-  w.upstream.always(P, status(503).after(1s));
+  w.upstream.always(P, kit::fails(runtime::call_fault::connect).after(1s));
   exchange& e = w.start();
-  w.clock.advance(1s);
-  e.reply.leave();
-  w.settle();
+  leaving leaves{w.loop, e.reply};
+  leaves.arm(w.clock.now() + 1s);
+  w.advance(1s);
   EXPECT_TRUE(e.done);
+  EXPECT_EQ(w.failures("openai"), 1U) << "the provider had failed before";
   EXPECT_EQ(w.upstream.count(B), 0U);
   EXPECT_EQ(w.count("ai_run_canceled"), 1U);
 }
@@ -174,6 +184,21 @@ TEST(exchange, a_caller_that_left_before_the_first_leg_costs_no_call) {
   EXPECT_TRUE(e.done);
   EXPECT_THAT(w.upstream.calls(), IsEmpty());
   EXPECT_EQ(w.count("ai_run_canceled"), 1U);
+}
+
+TEST(exchange, a_probe_whose_caller_leaves_gives_its_permit_back) {  // FO-6
+  world w;
+  w.degrade("openai");
+  w.advance(900s);
+  w.upstream.next(P, kit::hangs());
+  exchange& probe = w.start();
+  w.advance(1s);
+  probe.reply.leave();
+  w.settle();
+  EXPECT_TRUE(probe.done);
+  EXPECT_EQ(w.run().reply.header("x-tidegate-provider"), "openai");
+  EXPECT_EQ(w.count("ai_provider_half_open_probe"), 2U);
+  EXPECT_EQ(w.count("ai_provider_recovered"), 1U);
 }
 
 TEST(exchange, the_time_limit_is_at_most_the_configured_one) {  // TMO-1

@@ -35,7 +35,8 @@ std::string make_list_head(const provider& p) {
   if (anthropic) head += "?limit=1000";
   head += " HTTP/1.1\r\nhost: " + p.url.authority() + "\r\n";
   if (anthropic) head += "anthropic-version: 2023-06-01\r\n";
-  if (!p.credential.empty()) head += (anthropic ? "x-api-key: " : "authorization: Bearer ") + p.credential + "\r\n";
+  if (!p.credential.empty())
+    head += (anthropic ? "x-api-key: " : "authorization: Bearer ") + p.credential + "\r\n";
   return head + "accept: application/json\r\naccept-encoding: identity\r\n\r\n";
 }
 
@@ -53,7 +54,8 @@ std::vector<std::string> read_ids(std::string_view body) {
   return ids;
 }
 
-task<std::vector<std::string>> ask(loop_services& services, const provider& p, runtime::cancel_source& cancel) {
+task<std::vector<std::string>> ask(loop_services& services, const provider& p,
+                                   runtime::cancel_source& cancel) {
   const instant by = services.loop.now() + ask_timeout;
   const std::string head = make_list_head(p);
   auto reply = co_await services.upstream.call(p.origin, head, {}, {by, by}, &cancel);
@@ -86,7 +88,8 @@ task<std::vector<dialect::model_entry>> list_models(core& shared, loop_services&
     auto known = asked.find(owner);
     if (known == asked.end()) known = asked.emplace(owner, co_await ask(services, *owner, cancel)).first;
     for (const std::string& id : known->second) {
-      if (policy::first_route(std::span<const std::string>{served->patterns}, id) == i) found.try_emplace(id, owner->name);
+      if (policy::first_route(std::span<const std::string>{served->patterns}, id) == i)
+        found.try_emplace(id, owner->name);
     }
   }
   std::vector<dialect::model_entry> models;

@@ -1,5 +1,5 @@
-// Recorded whole replies through run_exchange, to a provider that speaks the caller's dialect: the body comes out
-// byte for byte, an error keeps its status and its message.
+// Recorded replies through run_exchange, from a provider that speaks the caller's dialect: bodies and streams
+// come out byte for byte, an error keeps its status and its message.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,6 +21,7 @@ struct recording {
   std::string name;
   dialect_id dialect = dialect_id::openai_chat;
   endpoint what = endpoint::generate;
+  bool stream = false;
   int status = 200;
   std::string request;
   std::string reply;
@@ -43,11 +44,12 @@ std::optional<recording> read(const std::filesystem::path& path) {
   std::string_view request;
   const auto api = apis.find(kit::text_of(e, "api"));
   if (api == apis.end() || e["stream"].get(stream) != simdjson::SUCCESS) return std::nullopt;
-  if (e["response"]["status"].get(status) != simdjson::SUCCESS || e["response"]["body"].get(reply) != simdjson::SUCCESS) {
+  if (e["response"]["status"].get(status) != simdjson::SUCCESS ||
+      e["response"]["body"].get(reply) != simdjson::SUCCESS) {
     return std::nullopt;
   }
-  if (stream && status == 200) return std::nullopt;
   recording r;
+  r.stream = stream && status == 200;
   r.name = path.filename().string();
   r.dialect = api->second.first;
   r.what = api->second.second;
@@ -62,7 +64,8 @@ std::optional<recording> read(const std::filesystem::path& path) {
 
 policy::provider_kind kind_of(const recording& r) {
   if (r.dialect == dialect_id::anthropic_messages) return policy::provider_kind::anthropic;
-  const bool own = r.dialect == dialect_id::openai_responses || r.provider == "openai" || r.provider == "azure";
+  const bool own =
+      r.dialect == dialect_id::openai_responses || r.provider == "openai" || r.provider == "azure";
   return own ? policy::provider_kind::openai : policy::provider_kind::openai_compatible;
 }
 
@@ -83,7 +86,8 @@ std::string fault_of(const recording& r, const exchange& e) {
     return e.reply.body == r.reply ? "" : "the body differs";
   }
   const int status = r.status == 401 || r.status == 403 ? 502 : r.status;
-  if (e.reply.status != status) return "status " + std::to_string(e.reply.status) + ", not " + std::to_string(status);
+  if (e.reply.status != status)
+    return "status " + std::to_string(e.reply.status) + ", not " + std::to_string(status);
   if (status == 502) return e.code() == "AI_AUTH_FAILED" ? "" : "code " + e.code();
   const std::string message = message_in(r.reply);
   if (message.empty() || e.message() == message) return {};
@@ -97,13 +101,14 @@ TEST(recorded_replies, bodies_are_relayed_byte_for_byte_and_errors_keep_status_a
   std::size_t same_request = 0;
   for (const auto& path : kit::list_fixtures("exchanges", ".json")) {
     const auto r = read(path);
-    if (!r) continue;
+    if (!r || r->stream) continue;
     ++total;
     world w{one_provider(kind_of(*r))};
     w.upstream.always("recorded.example", kit::replies(r->status, r->reply));
     kit::ask a;
     a.dialect = r->dialect;
     a.what = r->what;
+    if (a.dialect == dialect_id::anthropic_messages) a.model = "claude-sonnet-4";
     a.body = r->request.empty() ? kit::request_body(a) : r->request;
     const exchange& e = w.run(a);
     const std::string fault = fault_of(*r, e);
@@ -116,9 +121,70 @@ TEST(recorded_replies, bodies_are_relayed_byte_for_byte_and_errors_keep_status_a
   kit::report("recorded requests sent on unchanged", same_request, total);
 }
 
+bool asks_for_usage(std::string_view request) {
+  const auto parsed = protocol::json::parse(request);
+  const auto option = parsed ? parsed->path({"stream_options", "include_usage"}) : std::nullopt;
+  return option && option->as_bool().value_or(false);
+}
+
+// A chat stream without the chunks that carry usage and nothing else.
+std::string without_usage_only(std::string_view stream) {
+  std::string out;
+  const auto keep = [&](const protocol::sse::event_view& event) {
+    const auto chunk = protocol::json::parse(event.data);
+    const auto choices = chunk ? chunk->find("choices") : std::nullopt;
+    const auto usage = chunk ? chunk->find("usage") : std::nullopt;
+    const bool empty =
+        choices && choices->is_array() && choices->elements().begin() == choices->elements().end();
+    if (!(empty && usage && usage->is_object())) out.append(event.raw);
+    return true;
+  };
+  protocol::sse::parser parser;
+  static_cast<void>(parser.feed(stream, keep));
+  static_cast<void>(parser.finish(keep));
+  return out;
+}
+
+std::vector<std::string> cut_at_random(std::string_view bytes) {
+  foundation::random_source random{std::uint64_t{bytes.size()} + 1};
+  std::vector<std::string> pieces;
+  while (!bytes.empty()) {
+    pieces.emplace_back(bytes.substr(0, 1 + random.below(97)));
+    bytes.remove_prefix(pieces.back().size());
+  }
+  return pieces;
+}
+
+TEST(recorded_replies, streams_are_relayed_byte_for_byte_without_usage_nobody_asked_for) {
+  std::size_t passed = 0;
+  std::size_t total = 0;
+  for (const auto& path : kit::list_fixtures("exchanges", ".json")) {
+    const auto r = read(path);
+    if (!r || !r->stream) continue;
+    ++total;
+    world w{one_provider(kind_of(*r))};
+    kit::behavior sends = kit::replies(200, {}, "content-type: text/event-stream\r\n");
+    sends.pieces = cut_at_random(r->reply);
+    w.upstream.always("recorded.example", sends);
+    kit::ask a = kit::streamed(r->dialect);
+    if (a.dialect == dialect_id::anthropic_messages) a.model = "claude-sonnet-4";
+    a.body = r->request.empty() ? kit::request_body(a) : r->request;
+    const exchange& e = w.run(a);
+    const bool all = a.dialect != dialect_id::openai_chat || asks_for_usage(a.body);
+    const bool same = e.reply.body == (all ? r->reply : without_usage_only(r->reply));
+    const bool failed = r->reply.contains("event: error\n");
+    EXPECT_TRUE(same) << r->name;
+    EXPECT_NE(e.reply.ended, failed) << r->name;
+    passed += same ? 1U : 0U;
+  }
+  if (total == 0) GTEST_SKIP() << "no recordings";
+  kit::report("recorded streams", passed, total);
+}
+
 TEST(recorded_replies, an_own_reply_with_odd_spacing_keeps_every_byte) {
   const std::string reply =
-      "{ \"id\" : \"c\", \"object\":\"chat.completion\",\r\n \"choices\":[ {\"index\":0,\"message\":{\"role\":\"assistant\","
+      "{ \"id\" : \"c\", \"object\":\"chat.completion\",\r\n \"choices\":[ "
+      "{\"index\":0,\"message\":{\"role\":\"assistant\","
       "\"content\":\"\\u00e9 \xc3\xa9\"},\"finish_reason\":\"stop\"} ], \"extra\": 1.50 }\n";
   world w{one_provider(policy::provider_kind::openai)};
   w.upstream.always("recorded.example", kit::replies(200, reply));

@@ -31,6 +31,8 @@ class run {
  public:
   run(core& shared, loop_services& services, call request, reply_sink& reply);
   runtime::task<void> go();
+  // An exception ended go(): the run still gets its terminal.
+  void lost() { record_terminal("ai_run_failed", foundation::name_of(foundation::error_code::internal)); }
 
  private:
   struct chosen_target {
@@ -51,13 +53,15 @@ class run {
   runtime::task<void> make_legs();
   runtime::task<leg_end> make_leg(policy::step step, policy::failover_plan& plan);
   runtime::task<leg_end> send_once(std::size_t target, instant leg_deadline, policy::failover_plan& plan);
-  runtime::task<leg_end> read_whole(runtime::upstream_reply& from, instant leg_deadline);
-  runtime::task<leg_end> read_stream(runtime::upstream_reply& from, instant leg_deadline,
-                                     policy::failover_plan& plan);
-  runtime::task<leg_end> read_error(runtime::upstream_reply& from, instant leg_deadline);
+  // Not inlined, here and below: a coroutine that is becomes part of its caller's frame, and the frames of
+  // the branches not taken would stand there as long as a stream lasts.
+  [[gnu::noinline]] runtime::task<leg_end> read_whole(runtime::upstream_reply& from, instant leg_deadline);
+  [[gnu::noinline]] runtime::task<leg_end> read_stream(runtime::upstream_reply& from, instant leg_deadline,
+                                                       policy::failover_plan& plan);
+  [[gnu::noinline]] runtime::task<leg_end> read_error(runtime::upstream_reply& from, instant leg_deadline);
   runtime::task<std::optional<leg_end>> collect(runtime::upstream_reply& from, std::uint64_t limit,
                                                 instant leg_deadline, std::string& into);
-  runtime::task<bool> open_stream();
+  [[gnu::noinline]] runtime::task<bool> open_stream();
 
   // Ends of a leg.
   leg_end fault_end(runtime::call_fault fault, bool content) const;
@@ -66,13 +70,16 @@ class run {
   leg_end stream_error_end(const dialect::stream_error& error) const;
   leg_end reply_fault_end(policy::reply_fault fault, std::string_view message) const;
   leg_end canceled_end() const;
+  leg_end defect_end() const;
 
   // Answers.
-  runtime::task<void> answer(const policy::step& last, const leg_end& end);
-  runtime::task<void> answer_estimate();
-  runtime::task<void> deliver_whole();
-  runtime::task<void> deliver_end();
+  [[gnu::noinline]] runtime::task<void> answer(const policy::step& last, const leg_end& end);
+  [[gnu::noinline]] runtime::task<void> answer_estimate();
+  [[gnu::noinline]] runtime::task<void> deliver_whole();
+  [[gnu::noinline]] runtime::task<void> deliver_end();
   runtime::task<void> tell(const failure& why);
+  failure unavailable_failure(const failure& latest,
+                              std::optional<foundation::milliseconds> retry_after) const;
   failure verdict_failure(const policy::step& last, const leg_end& end) const;
   std::string reply_headers() const;
   dialect::encode_context encode_context() const;
@@ -84,6 +91,7 @@ class run {
   void record_leg_finished(const policy::step& step, const leg_end& end, instant started);
   void record_terminal(std::string_view event, std::string_view code);
   void record_malformed(const stream_relay& relay) const;
+  void record_stream_failed(std::string_view message) const;
   void count_tokens(const dialect::usage& tokens) const;
 
   instant now() const { return services_.loop.now(); }
@@ -111,6 +119,7 @@ class run {
   std::uint32_t legs_ = 0;
   std::uint32_t retries_ = 0;
   std::vector<attempt> attempts_;
+  bool earlier_unavailable_ = false;
   std::optional<failure> earlier_;  // what an earlier leg ended with
   struct switch_note {
     std::size_t from;

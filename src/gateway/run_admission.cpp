@@ -76,11 +76,8 @@ std::optional<failure> run::resolve() {
   const auto found =
       policy::first_route(std::span<const std::string>{snapshot_->patterns}, read_.summary.model);
   if (!found) {
-    failure f =
-        invalid(error_code::not_found,
-                "The model `" + read_.summary.model + "` does not exist: no route serves it", "model");
-    f.upstream_code = call_.dialect == dialect::dialect_id::anthropic_messages ? "" : "model_not_found";
-    return f;
+    return invalid(error_code::not_found,
+                   "The model `" + read_.summary.model + "` does not exist: no route serves it", "model");
   }
   const route& r = snapshot_->routes[*found];
   route_ = &r;

@@ -1,6 +1,8 @@
 // The legs of a run: call, retry inside the leg, read the reply, and say what its end means. Nothing has been
 // sent to the caller before first content, so until then a leg can fail without trace (FO-12, GW-5).
 #include <algorithm>
+#include <exception>
+#include <span>
 #include <utility>
 
 #include "foundation/text.h"
@@ -41,6 +43,18 @@ std::string passed_reply_headers(const protocol::http1::response_head& head) {
   return lines;
 }
 
+// A provider's own words. Masked before they are cut: half a credential would no longer be known as one.
+std::string told_message(std::string_view told, std::span<const std::string_view> secrets) {
+  std::string message = observe::redact(told.substr(0, 4 * message_max), secrets);
+  if (message.size() > message_max) message.resize(message_max);
+  return message;
+}
+
+std::string unless_secret(std::string_view word, std::string_view credential) {
+  const bool repeats = !credential.empty() && word.find(credential) != std::string_view::npos;
+  return repeats ? std::string{} : std::string{word};
+}
+
 transport_fault transport_of(call_fault fault) {
   switch (fault) {
     case call_fault::dns:
@@ -74,8 +88,15 @@ task<void> run::make_legs() {
     record_leg_started(step);
     leg_started_ = now();
     retries_ = 0;
-    if (end.result.outcome != policy::leg_outcome::success) earlier_ = end.why;
-    end = co_await make_leg(step, plan);
+    if (end.result.outcome != policy::leg_outcome::success) {
+      earlier_ = end.why;
+      earlier_unavailable_ = end.result.outcome == policy::leg_outcome::availability_failure;
+    }
+    try {
+      end = co_await make_leg(step, plan);
+    } catch (const std::exception&) {
+      end = defect_end();  // out of memory: a probe's permit still returns, and the run has its terminal
+    }
     const bool left = reply_.gone().fired();
     core_.health().with([&](policy::health_bank& bank) {
       if (left && end.result.outcome == policy::leg_outcome::neutral) {
@@ -98,7 +119,12 @@ task<leg_end> run::make_leg(policy::step step, policy::failover_plan& plan) {
     // A backup that cannot be asked is no answer to why the one before it failed.
     leg_end refused;
     refused.result = {policy::leg_outcome::neutral, made.error().code, false, "not_expressible"};
-    refused.why = earlier_.value_or(made.error());
+    if (!earlier_) {
+      refused.why = std::move(made.error());
+    } else {
+      refused.why = earlier_unavailable_ ? unavailable_failure(*earlier_, std::nullopt) : *earlier_;
+    }
+    refused.result.code = refused.why.code;
     co_return refused;
   }
   leg_ = std::move(*made);
@@ -165,8 +191,13 @@ task<std::optional<leg_end>> run::collect(runtime::upstream_reply& from, std::ui
     into.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(from.head().content_length, 1U << 20)));
   }
   for (;;) {
-    const instant by = std::min(now() + snapshot_->time.idle, leg_deadline);
-    const auto piece = co_await from.read(by, &reply_.gone());
+    const instant asked = services_.loop.fresh_now();
+    // A read that finds bytes does not look at the clock: a provider that never pauses must not outlast its
+    // limit.
+    if (asked >= leg_deadline) co_return fault_end(call_fault::idle_timeout, false);
+    const auto piece =
+        co_await from.read(std::min(asked + snapshot_->time.idle, leg_deadline), &reply_.gone());
+    upstream_time_ += services_.loop.fresh_now() - asked;
     if (!piece) co_return fault_end(piece.error(), false);
     if (piece->empty()) co_return std::nullopt;
     if (into.size() + piece->size() > limit) {
@@ -223,8 +254,8 @@ task<bool> run::open_stream() {
   reply_.release_request();
   std::string{}.swap(call_.body);
   read_.body = {};
-  leg_.head = {};
-  leg_.own_body = {};
+  std::string{}.swap(leg_.head);
+  std::string{}.swap(leg_.own_body);
   co_return open;
 }
 
@@ -235,10 +266,18 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
   relay_state state = relay_state::open;
   std::optional<leg_end> bad;
   while (state == relay_state::open) {
+    const instant asked = services_.loop.fresh_now();
+    // As in collect: bytes that are always there must not outrun the limit.
+    if (asked >= leg_deadline) {
+      bad = fault_end(call_fault::idle_timeout, relay.content());
+      break;
+    }
     const auto piece =
-        co_await from.read(std::min(now() + snapshot_->time.idle, leg_deadline), &reply_.gone());
+        co_await from.read(std::min(asked + snapshot_->time.idle, leg_deadline), &reply_.gone());
+    upstream_time_ += services_.loop.fresh_now() - asked;
     if (!piece) {
       bad = fault_end(piece.error(), relay.content());
+      if (piece.error() != call_fault::canceled) record_stream_failed(bad->why.message);
       break;
     }
     state = piece->empty() ? relay.finish(true, out) : relay.feed(*piece, out);
@@ -272,6 +311,7 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
       error_bytes_ = relay.error_bytes();
   } else if (state == relay_state::broken) {
     end = reply_fault_end(reply_fault::cut, "the provider's stream ended before its end marker");
+    record_stream_failed(end.why.message);
     end.transport = !relay.content();
   } else {
     tail_ = std::move(out);
@@ -296,6 +336,14 @@ task<leg_end> run::read_error(runtime::upstream_reply& from, instant leg_deadlin
   if (unread && reply_.gone().fired()) co_return canceled_end();
   // The status says enough even where the body did not come.
   co_return status_end(status, body, retry_after);
+}
+
+leg_end run::defect_end() const {
+  leg_end end;
+  end.result = {policy::leg_outcome::neutral, error_code::internal, false, "defect"};
+  end.why.code = error_code::internal;
+  end.why.message = "the gateway failed on this call";
+  return end;
 }
 
 leg_end run::canceled_end() const {
@@ -364,7 +412,7 @@ leg_end run::status_end(int status, std::string_view body, std::string_view retr
   end.retry_after = policy::parse_retry_after(retry_after, services_.loop.wall());
   const std::string_view secrets[] = {p.credential};
   auto told = dialect::read_error(body);
-  std::string message = observe::redact(std::string_view{told.message}.substr(0, message_max), secrets);
+  std::string message = told_message(told.message, secrets);
   end.why.code = end.result.code;
   end.why.retryable = end.result.retryable;
   switch (end.result.outcome) {
@@ -390,9 +438,9 @@ leg_end run::status_end(int status, std::string_view body, std::string_view retr
   end.why.message = std::move(message);
   if (status >= 400 && status < 500) {
     end.why.status = status;
-    end.why.param = std::move(told.param);
-    end.why.upstream_type = std::move(told.type);
-    end.why.upstream_code = std::move(told.code);
+    end.why.param = unless_secret(told.param, p.credential);
+    end.why.upstream_type = unless_secret(told.type, p.credential);
+    end.why.upstream_code = unless_secret(told.code, p.credential);
   }
   return end;
 }
@@ -414,10 +462,10 @@ leg_end run::stream_error_end(const dialect::stream_error& error) const {
   end.result = policy::result_of(fault);
   end.why.code = end.result.code;
   end.why.retryable = end.result.retryable;
-  end.why.message = observe::redact(std::string_view{error.message}.substr(0, message_max), secrets);
+  end.why.message = told_message(error.message, secrets);
   if (end.why.message.empty()) end.why.message = "provider '" + p.name + "' sent an error in its stream";
-  end.why.upstream_type = error.type;
-  end.why.upstream_code = error.code;
+  end.why.upstream_type = unless_secret(error.type, p.credential);
+  end.why.upstream_code = unless_secret(error.code, p.credential);
   return end;
 }
 

@@ -126,6 +126,20 @@ void run::record_terminal(std::string_view event, std::string_view code) {
   }
 }
 
+void run::record_stream_failed(std::string_view message) const {
+  const provider& p = provider_of(current_);
+  const bool anthropic = p.kind == policy::provider_kind::anthropic;
+  core_.log()
+      .at(level::warn, anthropic ? "ai_anthropic_stream_read_failed" : "ai_stream_read_failed")
+      .field("traceId", call_.trace_id)
+      .field("runId", call_.run_id)
+      .field("executionId", call_.run_id)
+      .field("provider", p.name)
+      .field("model", targets_[current_].model)
+      .field("url", p.url.url_of(leg_.speaks->path()))
+      .field("message", message);
+}
+
 void run::record_malformed(const stream_relay& relay) const {
   if (relay.malformed() == 0) return;
   core_.log()

@@ -43,7 +43,8 @@ TEST(scenario, T102_pushback_rests_the_target_and_is_not_counted) {
     std::string_view header;
     duration rest;
   };
-  for (const auto& [header, rest] : {example{"retry-after: 7\r\n", 7s}, {"", 5s}, {"retry-after: 999\r\n", 300s}}) {
+  for (const auto& [header, rest] :
+       {example{"retry-after: 7\r\n", 7s}, {"", 5s}, {"retry-after: 999\r\n", 300s}}) {
     world w{immediate()};
     w.upstream.next(P, status(429, std::string{header}));
     const exchange& first = w.run();
@@ -177,7 +178,8 @@ TEST(scenario, T110_another_url_or_key_begins_anew) {
     world w;
     w.degrade("openai");
     setup changed;
-    (key ? changed.providers[0].key : changed.providers[0].url) = key ? "sk-another-credential-3" : "https://other.example";
+    (key ? changed.providers[0].key : changed.providers[0].url) =
+        key ? "sk-another-credential-3" : "https://other.example";
     w.publish(changed);
     EXPECT_EQ(w.failures("openai"), 0U);
     EXPECT_EQ(w.run().reply.header("x-tidegate-provider"), "openai");

@@ -26,7 +26,8 @@ using testing::Not;
 
 namespace sse = protocol::sse;
 
-constexpr dialect_id dialects[] = {dialect_id::openai_chat, dialect_id::openai_responses, dialect_id::anthropic_messages};
+constexpr dialect_id dialects[] = {dialect_id::openai_chat, dialect_id::openai_responses,
+                                   dialect_id::anthropic_messages};
 
 std::string_view end_marker(dialect_id dialect) {
   switch (dialect) {
@@ -89,7 +90,8 @@ TEST(scenario, T117_a_stream_cut_after_content_never_looks_complete) {
           EXPECT_THAT(e.reply.body, Not(HasSubstr(end_marker(dialect))));
           EXPECT_NE(e.code(), "OK");
           EXPECT_FALSE(e.code().empty()) << e.reply.body;
-          if (dialect == dialect_id::anthropic_messages) EXPECT_THAT(e.reply.body, HasSubstr("event: error\n"));
+          if (dialect == dialect_id::anthropic_messages)
+            EXPECT_THAT(e.reply.body, HasSubstr("event: error\n"));
           EXPECT_EQ(w.upstream.calls().size(), 1U) << "never a replay";
           EXPECT_EQ(w.failures(provider == P ? "openai" : "anthropic"), 1U);
         }
@@ -110,7 +112,8 @@ TEST(scenario, T118_only_the_answering_providers_bytes_are_seen) {
       EXPECT_THAT(e.reply.body, Not(HasSubstr(w.upstream.calls()[0].tag)));
       EXPECT_THAT(e.reply.body, Not(HasSubstr("verloaded")));
       EXPECT_THAT(e.reply.headers, Not(HasSubstr("req-of-the-primary")));
-      EXPECT_EQ(e.reply.header("x-tidegate-failover"), "from=openai; to=anthropic; reason=primary_unavailable");
+      EXPECT_EQ(e.reply.header("x-tidegate-failover"),
+                "from=openai; to=anthropic; reason=primary_unavailable");
       EXPECT_EQ(w.failures("openai"), 1U);
     }
   }
@@ -151,7 +154,7 @@ TEST(scenario, T141_a_slow_reader_pauses_the_provider_and_gets_the_whole_text) {
       ASSERT_NE(w.loop.next_timer(), foundation::never);
       w.advance(std::max(w.loop.next_timer() - w.clock.now(), duration::zero()));
       const std::size_t read = w.upstream.calls()[0].bytes_read;
-      if (dialect != dialect_id::anthropic_messages) most = std::max(most, read - std::min(read, e.reply.body.size()));
+      most = std::max(most, read - std::min(read, e.reply.body.size()));
     }
     EXPECT_LT(most, 4096U) << "no more than the piece in hand is held";
     EXPECT_EQ(e.code(), "OK");
@@ -161,11 +164,14 @@ TEST(scenario, T141_a_slow_reader_pauses_the_provider_and_gets_the_whole_text) {
 
 TEST(scenario, T150_a_messages_caller_of_an_openai_provider_sees_a_valid_event_sequence) {
   world w;
-  std::vector<std::string> pieces = {kit::sse_event({}, R"({"id":"c1","choices":[{"index":0,"delta":{"role":"assistant"}}]})"),
-                                     kit::sse_event({}, R"({"id":"c1","choices":[{"index":0,"delta":{"content":"Hi"}}]})"),
-                                     kit::sse_event({}, R"({"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"),
-                                     kit::sse_event({}, R"({"id":"c1","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":3,"total_tokens":14}})"),
-                                     kit::sse_event({}, "[DONE]")};
+  std::vector<std::string> pieces = {
+      kit::sse_event({}, R"({"id":"c1","choices":[{"index":0,"delta":{"role":"assistant"}}]})"),
+      kit::sse_event({}, R"({"id":"c1","choices":[{"index":0,"delta":{"content":"Hi"}}]})"),
+      kit::sse_event({}, R"({"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"),
+      kit::sse_event(
+          {},
+          R"({"id":"c1","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":3,"total_tokens":14}})"),
+      kit::sse_event({}, "[DONE]")};
   kit::behavior b = kit::replies(200, "", "content-type: text/event-stream\r\n");
   b.pieces = std::move(pieces);
   w.upstream.always(P, b);
@@ -184,7 +190,8 @@ TEST(scenario, T150_a_messages_caller_of_an_openai_provider_sees_a_valid_event_s
                                           "content_block_stop", "message_delta", "message_stop"));
   EXPECT_THAT(usage, HasSubstr(R"("output_tokens":3)"));
   EXPECT_THAT(usage, HasSubstr(R"("input_tokens":11)"));
-  EXPECT_THAT(w.upstream.calls()[0].body, HasSubstr(R"("include_usage":true)")) << "usage is always asked for";
+  EXPECT_THAT(w.upstream.calls()[0].body, HasSubstr(R"("include_usage":true)"))
+      << "usage is always asked for";
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The relay as bytes in, bytes out: every recorded stream comes out as it went in, whatever the split, and what
-// is content, an end, an error or a cut is told apart.
+// The relay as bytes in, bytes out: every recorded stream comes out as it went in, whatever the split, and
+// what is content, an end, an error or a cut is told apart.
 #include "gateway/stream_relay.h"
 
 #include <gmock/gmock.h>
@@ -19,7 +19,8 @@ using kit::stream_text;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr dialect_id dialects[] = {dialect_id::openai_chat, dialect_id::openai_responses, dialect_id::anthropic_messages};
+constexpr dialect_id dialects[] = {dialect_id::openai_chat, dialect_id::openai_responses,
+                                   dialect_id::anthropic_messages};
 
 struct relayed {
   std::string out;
@@ -32,8 +33,8 @@ struct relayed {
 
 enum class split : std::uint8_t { whole, random, single };
 
-relayed relay(dialect_id provider, dialect_id caller, std::string_view bytes, split how, bool body_whole = true,
-              relay_options options = {}) {
+relayed relay(dialect_id provider, dialect_id caller, std::string_view bytes, split how,
+              bool body_whole = true, relay_options options = {}) {
   dialect::encode_context context;
   context.id = "run";
   context.model = "gpt-5.2";
@@ -41,8 +42,11 @@ relayed relay(dialect_id provider, dialect_id caller, std::string_view bytes, sp
   foundation::random_source random{std::uint64_t{bytes.size()} + 1};
   relayed got;
   while (!bytes.empty() && got.state == relay_state::open) {
-    const std::size_t want = how == split::whole ? bytes.size() : how == split::single ? 1 : 1 + random.below(97);
-    const std::string piece{bytes.substr(0, want)};  // a copy: a view kept into an older piece would be caught
+    const std::size_t want = how == split::whole    ? bytes.size()
+                             : how == split::single ? 1
+                                                    : 1 + random.below(97);
+    const std::string piece{
+        bytes.substr(0, want)};  // a copy: a view kept into an older piece would be caught
     bytes.remove_prefix(piece.size());
     got.state = r.feed(piece, got.out);
   }
@@ -95,12 +99,13 @@ std::vector<recorded_stream> recorded_streams() {
   return out;
 }
 
-// The recorder that stopped early, or a provider that ends otherwise than its dialect says.
+// Empty: every byte came out again, an error event (kept apart until the leg is judged) included.
 std::string why_not_equal(const recorded_stream& s, const relayed& got) {
-  const std::string all = got.out + (got.state == relay_state::failed ? got.error_bytes : got.tail);
+  const bool failed = got.state == relay_state::failed;
+  const std::string all = got.out + (failed ? got.error_bytes : got.tail);
   if (all == s.body) {
-    if (got.state == relay_state::ended) return {};
-    return got.state == relay_state::failed ? "the recording holds an error event" : "the recording stops before the end of its stream";
+    const bool closed = failed || got.state == relay_state::ended;
+    return closed ? std::string{} : "the recording stops before the end of its stream";
   }
   if (s.body.starts_with(all)) return "bytes behind the end marker are not relayed";
   return "DIFFERS";
@@ -132,7 +137,8 @@ TEST(stream_relay, every_recorded_stream_comes_out_as_it_went_in) {
     }
   }
   kit::report("relayed streams", passed, streams.size());
-  for (const auto& [provider, counts] : by_provider) kit::report("  " + provider, counts.first, counts.second);
+  for (const auto& [provider, counts] : by_provider)
+    kit::report("  " + provider, counts.first, counts.second);
   for (const auto& [name, why] : exceptions) std::printf("  exception %s: %s\n", name.c_str(), why.c_str());
 }
 
@@ -159,7 +165,8 @@ TEST(stream_relay, a_stream_cut_at_any_byte_never_ends) {
     const stream_text t = kit::streamed_text(provider, "x", "cut me");
     const std::string open = joined(t.preamble) + joined(t.content);
     const std::string all = open + joined(t.finish) + joined(t.end);
-    // Behind a finish reason and a whole body some providers send no end marker: only what comes before counts here.
+    // Behind a finish reason and a whole body some providers send no end marker: only what comes before
+    // counts here.
     for (std::size_t at = 0; at < open.size(); ++at) {
       for (const dialect_id caller : dialects) {
         for (const bool whole_body : {false, true}) {
@@ -170,7 +177,8 @@ TEST(stream_relay, a_stream_cut_at_any_byte_never_ends) {
       }
     }
     for (std::size_t at = open.size(); at + 2 < all.size(); ++at) {
-      EXPECT_EQ(relay(provider, provider, all.substr(0, at), split::whole, false).state, relay_state::broken) << at;
+      EXPECT_EQ(relay(provider, provider, all.substr(0, at), split::whole, false).state, relay_state::broken)
+          << at;
     }
   }
 }
@@ -215,8 +223,9 @@ TEST(stream_relay, malformed_lines_are_counted_and_the_rest_is_delivered) {  // 
   const stream_text t = kit::streamed_text(dialect_id::openai_chat, "x", "rest");
   const std::string bad = "data: {\"choices\":[{\n\n";
   for (const dialect_id caller : dialects) {
-    const relayed got = relay(dialect_id::openai_chat, caller,
-                              joined(t.preamble) + bad + joined(t.content) + joined(t.finish) + joined(t.end), split::random);
+    const relayed got =
+        relay(dialect_id::openai_chat, caller,
+              joined(t.preamble) + bad + joined(t.content) + joined(t.finish) + joined(t.end), split::random);
     EXPECT_EQ(got.state, relay_state::ended);
     EXPECT_EQ(got.malformed, 1U);
     EXPECT_THAT(got.out, HasSubstr("rest"));
@@ -225,18 +234,21 @@ TEST(stream_relay, malformed_lines_are_counted_and_the_rest_is_delivered) {  // 
 
 TEST(stream_relay, usage_that_only_we_asked_for_is_held_back) {  // GW-6
   const stream_text t = kit::streamed_text(dialect_id::openai_chat, "x", "hi");
-  const std::string usage = kit::sse_event({}, R"({"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}})");
+  const std::string usage = kit::sse_event(
+      {}, R"({"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}})");
   const std::string before = joined(t.preamble) + joined(t.content) + joined(t.finish);
   for (const bool drop : {false, true}) {
-    const relayed got = relay(dialect_id::openai_chat, dialect_id::openai_chat, before + usage + joined(t.end),
-                              split::random, true, {.drop_usage_only = drop});
+    const relayed got = relay(dialect_id::openai_chat, dialect_id::openai_chat,
+                              before + usage + joined(t.end), split::random, true, {.drop_usage_only = drop});
     EXPECT_EQ(got.out + got.tail, before + (drop ? "" : usage) + joined(t.end));
   }
 }
 
 TEST(stream_relay, comments_blank_lines_and_line_ends_pass_as_they_came) {
-  const std::string body = ": keep-alive\r\n\r\nid: 7\r\nretry: 10\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\n\r\n\r\n"
-                           ": another\n\ndata:{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+  const std::string body =
+      ": keep-alive\r\n\r\nid: 7\r\nretry: 10\r\ndata: "
+      "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\n\r\n\r\n"
+      ": another\n\ndata:{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
   for (const split how : {split::whole, split::random, split::single}) {
     const relayed got = relay(dialect_id::openai_chat, dialect_id::openai_chat, body, how);
     EXPECT_EQ(got.state, relay_state::ended);

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -415,6 +417,31 @@ TEST(mock_server, shutdown_breaks_off_what_hangs) {
   p.reset();
   EXPECT_NE(c.wait_for_end(), connection_end::open);
   EXPECT_NE(half.wait_for_end(), connection_end::open);
+}
+
+TEST(mock_server, replays_a_recording_byte_by_byte_in_any_split) {
+  const std::string file = testing::TempDir() + "tidegate_mock_replay.json";
+  const std::string body = "data: {\"a\":1}\r\n\r\n: note\n\ndata: \xc3\xa4\n\ndata: [DONE]";
+  std::string content =
+      R"({"response":{"status":200,"headers":[["Content-Type","text/event-stream"],["x-a","b"]],"body":)";
+  json::append_quoted(content, body);
+  std::ofstream{file} << content << "}}";
+  const provider p;
+  for (const std::string_view split : {"whole", "event", "random", "byte"}) {
+    p.behave(R"({"behavior":"replay","seed":5,"split":")" + std::string{split} + R"(","file":")" + file +
+             "\"}");
+    const raw_reply r = p.call("POST", chat, stream_hello);
+    EXPECT_TRUE(r.complete) << split;
+    EXPECT_EQ(r.body, body) << split;
+    EXPECT_EQ(r.header("x-a"), "b");
+    if (split == "byte") {
+      EXPECT_EQ(r.chunks.size(), body.size());
+    }
+    if (split == "whole") {
+      EXPECT_EQ(r.chunks.size(), 1U);
+    }
+  }
+  std::remove(file.c_str());
 }
 
 // --- simulated time: the loop turns in the test's own thread

@@ -192,8 +192,9 @@ task<bool> player::keep_pace(bool fragment) {
   if (to_.gone().fired()) co_return false;
   const foundation::instant now = to_.owner().now();
   if (interval_ > milliseconds{0}) {
-    if (!fragment) co_return true;
-    next_ = std::max(next_, now - interval_) + interval_;
+    // From due time to due time, so that pauses do not add up; whoever is late does not hurry afterwards.
+    next_ = fragment ? std::max(next_ + interval_, now) : now;
+    if (next_ <= now) co_return true;
     co_return co_await to_.owner().sleep_until(next_, &to_.gone()) == runtime::wake::timeout;
   }
   if (sent_ % events_a_turn != events_a_turn - 1) co_return true;

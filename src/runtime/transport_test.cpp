@@ -4,10 +4,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/bio.h>
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <string>
+#include <vector>
 
 #include "kit/tls_material.h"
 #include "runtime/client/pooled_client.h"
@@ -27,7 +34,9 @@ class scripted_handler final : public request_handler {
     ++handled;
     co_await answer(exchange);
   }
-  std::string refusal_body(const http_refusal& why, std::string_view, std::string&) override {
+  std::string refused;
+  std::string refusal_body(const http_refusal& why, std::string_view target, std::string&) override {
+    refused = target;
     return std::string{why.reason};
   }
 };
@@ -382,6 +391,164 @@ TEST(transport, a_certificate_for_another_name_or_of_an_unknown_authority_is_ref
   w.until([&] { return out.done; });
   EXPECT_EQ(out.fault, call_fault::tls);
   EXPECT_EQ(w.handler.handled, 0);
+}
+
+TEST(transport,
+     a_target_without_a_path_means_the_root) {  // its path is a literal of the parser, not of the request
+  world w;
+  const int fd = w.raw();
+  w.say(fd, "GET http://h HTTP/1.1\r\nhost: h\r\n\r\n");
+  std::string heard;
+  w.until([&] { return (heard += w.hear(fd)).find("GET / ") != std::string::npos; });
+  ::close(fd);
+}
+
+// A TLS client whose bytes the test hands over itself.
+struct hand_fed_client {
+  hand_fed_client(ssl_ctx_st& context, world& to)
+      : w{to}, fd{to.raw()}, ssl{make_client_session(context, "localhost")} {
+    in = BIO_new(BIO_s_mem());
+    out = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl.get(), in, out);
+  }
+  ~hand_fed_client() { ::close(fd); }
+  void hand_over(std::size_t most) {
+    std::string bytes(most, '\0');
+    const int n = BIO_read(out, bytes.data(), static_cast<int>(most));
+    if (n > 0) world::say(fd, std::string_view{bytes}.substr(0, static_cast<std::size_t>(n)));
+  }
+  void take() {
+    const std::string heard = world::hear(fd);
+    if (!heard.empty()) BIO_write(in, heard.data(), static_cast<int>(heard.size()));
+  }
+  void connect() {
+    w.until([&] {
+      const int n = SSL_do_handshake(ssl.get());
+      hand_over(65536);
+      take();
+      return n == 1;
+    });
+  }
+  std::string read() {
+    take();
+    char buffer[4096];
+    const int n = SSL_read(ssl.get(), buffer, sizeof buffer);
+    return n > 0 ? std::string(buffer, static_cast<std::size_t>(n)) : std::string{};
+  }
+  world& w;
+  int fd;
+  ssl_handle ssl;
+  BIO* in = nullptr;  // both owned by `ssl`
+  BIO* out = nullptr;
+};
+
+TEST(transport, a_wake_without_bytes_does_not_read_the_shared_scratch_again) {
+  tls_world t{"localhost"};
+  world w{t.server_side.get(), t.client_side.get()};
+  hand_fed_client client{*t.client_side, w};
+  client.connect();
+  const std::string_view request = "GET /own HTTP/1.1\r\nhost: t\r\n\r\n";
+  SSL_write(client.ssl.get(), request.data(), 8);
+  client.hand_over(65536);
+  w.settle();
+  // Another connection's bytes, then a part of a record: it wakes the reader and gives it nothing.
+  std::ranges::fill(w.l.scratch(), 'X');
+  SSL_write(client.ssl.get(), request.data() + 8, static_cast<int>(request.size() - 8));
+  client.hand_over(4);
+  w.settle();
+  client.hand_over(65536);
+  std::string heard;
+  w.until([&] { return (heard += client.read()).find("GET /own ") != std::string::npos; });
+  EXPECT_EQ(heard.find('X'), std::string::npos);
+}
+
+TEST(transport, a_reset_behind_a_request_is_told_and_not_repeated) {
+  world w;
+  outcome first;
+  fetch(w, {"127.0.0.1", w.port, false}, post("a"), "a", first);
+  w.until([&] { return first.done; });
+  ASSERT_EQ(w.client.idle_connections(), 1U);
+  w.handler.answer = [](downstream& d) -> task<void> {
+    d.reset();
+    co_return;
+  };
+  outcome second;
+  fetch(w, {"127.0.0.1", w.port, false}, post("b"), "b", second);
+  w.until([&] { return second.done; });
+  EXPECT_EQ(second.fault, call_fault::reset);
+  EXPECT_EQ(w.handler.handled, 2);
+}
+
+TEST(transport, a_request_that_arrived_before_the_drain_is_answered) {
+  world w;
+  const int fd = w.raw();
+  w.say(fd, "GET /a HTTP/1.1\r\nhost: t\r\n\r\n");
+  std::string heard;
+  w.until([&] { return (heard += w.hear(fd)).find("GET /a ") != std::string::npos; });
+  w.say(fd, "GET /b HTTP/1.1\r\nhost: t\r\n\r\n");
+  w.net.drain();
+  w.until([&] { return (heard += w.hear(fd)).find("GET /b ") != std::string::npos; });
+  EXPECT_NE(heard.find("connection: close"), std::string::npos);
+  ::close(fd);
+}
+
+TEST(transport, a_refused_head_still_tells_its_target) {
+  world w;
+  const int fd = w.raw();
+  w.say(fd, "POST /v1/messages HTTP/1.1\r\nhost: t\r\nbad header\r\n\r\n");
+  std::string heard;
+  w.until([&] { return (heard += w.hear(fd)).find(" 400 ") != std::string::npos; });
+  EXPECT_EQ(w.handler.refused, "/v1/messages");
+  ::close(fd);
+}
+
+TEST(transport, an_answer_that_nobody_reads_does_not_hold_its_connection) {
+  world w;
+  const std::string large(64U << 20, 'l');
+  w.handler.answer = [&large](downstream& d) -> task<void> {
+    EXPECT_FALSE(co_await d.respond(200, "", large));
+  };
+  const int fd = w.raw();
+  w.say(fd, "GET / HTTP/1.1\r\nhost: t\r\n\r\n");
+  w.until([&] { return w.handler.handled == 1; });
+  w.settle();
+  EXPECT_EQ(w.net.connections(), 1U);
+  w.clock.advance(76s);
+  w.until([&] { return w.net.connections() == 0; });
+  ::close(fd);
+}
+
+detached ask(resolver& names, loop& l, std::string host, std::vector<std::string>& answered,
+             cancel_source* cancel = nullptr) {
+  const auto found = co_await names.resolve(l, host, 80, never, cancel);
+  answered.push_back(host + (found ? "" : " failed"));
+}
+
+TEST(resolver, a_silent_name_holds_one_thread_however_many_ask) {
+  foundation::manual_clock clock;
+  loop l{clock};
+  std::promise<void> release;
+  std::atomic<int> asked = 0;
+  resolver names{[&, open = release.get_future().share()](const std::string& host, std::uint16_t) {
+                   ++asked;
+                   if (host == "slow.example") open.wait();
+                   return std::vector<socket_address>(1);
+                 },
+                 30s, 2};
+  std::vector<std::string> answered;
+  cancel_source gave_up;
+  for (int i = 0; i < 5; ++i) ask(names, l, "slow.example", answered, i == 4 ? &gave_up : nullptr);
+  ask(names, l, "quick.example", answered);
+  for (int i = 0; i < 20'000 && answered.empty(); ++i) l.turn(1ms);
+  EXPECT_EQ(answered, std::vector<std::string>{"quick.example"});
+  gave_up.fire(cancel_reason::client_left);
+  release.set_value();
+  for (int i = 0; i < 20'000 && answered.size() < 6; ++i) l.turn(1ms);
+  EXPECT_EQ(answered.size(), 6U);
+  EXPECT_EQ(std::ranges::count(answered, "slow.example failed"), 1);
+  EXPECT_EQ(asked, 2);
+  names.stop();
+  names.stop();
 }
 
 }  // namespace

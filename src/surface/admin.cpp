@@ -71,6 +71,7 @@ task<void> admin::handle(downstream& exchange) {
     co_return;
   }
   if (path == "/metrics" && get) {
+    refresh_breaker_gauges(exchange.owner().now());
     const std::string type = "content-type: " + std::string{observe::registry::content_type} + "\r\n";
     static_cast<void>(co_await exchange.respond(200, type, core_.metrics().expose()));
     co_return;
@@ -88,6 +89,20 @@ task<void> admin::handle(downstream& exchange) {
   }
   static_cast<void>(
       co_await exchange.respond(404, json_type, error_body("NOT_FOUND", "unknown path or method")));
+}
+
+// Windows end, permits expire and reloads reset without any run that would say so.
+void admin::refresh_breaker_gauges(foundation::instant now) {
+  const auto served = core_.current();
+  core_.health().with([&](const policy::health_bank& bank) {
+    for (const auto& p : served->providers) {
+      const policy::breaker_status status = bank.breaker_of(p->health).status(now);
+      p->metrics->breaker_state(status == policy::breaker_status::healthy ? observe::breaker_gauge::closed
+                                : status == policy::breaker_status::degraded
+                                    ? observe::breaker_gauge::open
+                                    : observe::breaker_gauge::half_open);
+    }
+  });
 }
 
 std::string admin::providers_json(foundation::instant now, foundation::wall_time wall) {

@@ -201,6 +201,7 @@ task<void> v1::generate(downstream& exchange, call request) {
                                  body.error().status));
     co_return;
   }
+  request.arrived = std::max(request.arrived, services_.loop.now());  // a slow upload is not our overhead
   request.body = exchange.take_body();
   connection_sink reply{exchange};
   co_await gateway::run_exchange(core_, services_, std::move(request), reply);

@@ -19,7 +19,9 @@ class v1 final : public runtime::request_handler {
 
  private:
   runtime::task<void> generate(runtime::downstream& exchange, gateway::call request);
-  runtime::task<void> models(runtime::downstream& exchange, std::string_view id, gateway::call request);
+  // Not inlined: its frame would become part of every other exchange's.
+  [[gnu::noinline]] runtime::task<void> models(runtime::downstream& exchange, std::string_view id,
+                                               gateway::call request);
   runtime::task<void> refuse(runtime::downstream& exchange, const gateway::call& request,
                              foundation::failure why);
   gateway::call begin(const runtime::downstream& exchange) const;

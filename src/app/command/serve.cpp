@@ -29,9 +29,9 @@ class directory_lock {
  public:
   static std::expected<directory_lock, std::string> take(const std::string& dir) {
     std::error_code error;
-    std::filesystem::create_directories(dir, error);
+    const bool made = std::filesystem::create_directories(dir, error);
     if (error) return std::unexpected{"cannot make " + dir + ": " + error.message()};
-    ::chmod(dir.c_str(), 0700);
+    if (made) ::chmod(dir.c_str(), 0700);  // one that stood before keeps the mode its owner gave it
     const std::string path = dir + "/lock";
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return std::unexpected{"cannot open " + path + ": " + std::strerror(errno)};
@@ -81,6 +81,15 @@ void route_to_mock(configuration& settings, const std::string& address) {
       {"*", failover_mode::automatic, {{"mock-openai", ""}, {"mock-anthropic", "claude-mock"}}});
 }
 
+// Before the first thread (the log's): a thread that does not block them would take a signal that comes while
+// the main thread is not waiting for one, and end the process.
+void block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
 class serving {
  public:
   explicit serving(const serve_options& options)
@@ -112,18 +121,28 @@ class serving {
     const served what = make_snapshot(settings, env_, read_system_file);
     warn_all(log_, loaded->warnings);
     warn_all(log_, what.warnings);
-    block_signals();
-    const auto ca = env_.find("TIDEGATE_CA_FILE");
-    auto started = node::start(
-        settings, what, log_, time_, [this] { return reload(); }, ca == env_.end() ? "" : ca->second);
+    if (settings.admin.token.configured() && what.admin_token.empty()) {
+      std::cerr << "tidegate: admin.token: " << to_text(settings.admin.token)
+                << " gives no token; the admin listener does not open without the one it was promised\n";
+      return 2;
+    }
+    auto started = node::start(settings, what, log_, time_, [this] { return reload(); });
     if (!started) {
       std::cerr << "tidegate: " << started.error() << '\n';
       return 1;
     }
-    node_ = std::move(*started);
+    {
+      const std::lock_guard guard{reloading_};
+      node_ = std::move(*started);
+    }
     announce(*loaded);
     wait_for_end(settings.server.drain_timeout);
-    node_.reset();
+    std::unique_ptr<node> ending;
+    {
+      const std::lock_guard guard{reloading_};  // the admin listener may be reloading
+      ending = std::move(node_);
+    }
+    ending.reset();
     log_.at(level::info, "stopped");
     log_.flush();
     return 0;
@@ -151,13 +170,6 @@ class serving {
     if (mock_ != nullptr) route_to_mock(settings, mock_->address());
   }
 
-  static void block_signals() {
-    sigset_t set;
-    sigemptyset(&set);
-    for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
-    pthread_sigmask(SIG_BLOCK, &set, nullptr);  // threads started from here on inherit it
-  }
-
   void announce(const loaded_configuration& loaded) {
     if (mock_ != nullptr) {
       log_.at(level::warn, "ai_fake_server_started")
@@ -182,6 +194,7 @@ class serving {
   // All or nothing: a configuration that cannot be loaded changes nothing.
   std::expected<void, std::string> reload() {
     const std::lock_guard guard{reloading_};
+    if (node_ == nullptr) return std::unexpected{std::string{"the gateway is starting or shutting down"}};
     environment env = current_environment();
     if (mock_ != nullptr) env["TIDEGATE_MOCK_KEY"] = env_["TIDEGATE_MOCK_KEY"];
     auto loaded = load_found(options_.config, options_.overrides(), env, read_system_file);
@@ -235,6 +248,9 @@ class serving {
 
 }  // namespace
 
-int run_serve(const serve_options& options) { return serving{options}.run(); }
+int run_serve(const serve_options& options) {
+  block_signals();
+  return serving{options}.run();
+}
 
 }  // namespace tidegate::app::command

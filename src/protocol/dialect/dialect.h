@@ -40,7 +40,7 @@ struct event_meaning {
   bool end = false;         // the dialect's end marker
   bool error = false;       // an in-stream error; see error_type, error_code, error_message
   bool usage_only = false;  // carries usage and nothing else (openai_chat: empty choices + usage)
-  bool malformed = false;   // data is not JSON (STR-9: logged and skipped, relayed as it came)
+  bool malformed = false;   // data is not JSON (STR-9: logged and left out)
   bool finished = false;    // a finish reason has been seen (in this event)
 };
 

@@ -110,7 +110,8 @@ TEST(dialect_errors, openai_bodies_carry_the_canonical_code) {
   EXPECT_TRUE(streamed.ends_with("}}\n\n")) << streamed;
 }
 
-TEST(dialect_errors, a_kept_provider_error_keeps_its_words) {
+// Interface section 5: the canonical code stands in `code` whoever failed.
+TEST(dialect_errors, a_kept_provider_error_keeps_its_words_beside_the_canonical_code) {
   foundation::failure f;
   f.code = foundation::error_code::llm_api_error;
   f.status = 404;
@@ -121,7 +122,7 @@ TEST(dialect_errors, a_kept_provider_error_keeps_its_words) {
   EXPECT_EQ(
       openai_chat().encode_error(f, "", ""),
       R"({"error":{"message":"The model `x` does not exist","type":"invalid_request_error","param":"model",)"
-      R"("code":"model_not_found"}})");
+      R"("code":"LLM_API_ERROR","provider_code":"model_not_found"}})");
 }
 
 TEST(dialect_errors, types_follow_the_status) {

@@ -391,7 +391,8 @@ std::string openai_error_body(const foundation::failure& f, std::string_view run
            f.upstream_type.empty() ? openai_error_type(f.http_status()) : std::string_view{f.upstream_type});
   w.key("param");
   f.param.empty() ? w.null() : w.string(f.param);
-  w.member("code", f.upstream_code.empty() ? foundation::name_of(f.code) : std::string_view{f.upstream_code});
+  w.member("code", foundation::name_of(f.code));
+  if (!f.upstream_code.empty()) w.member("provider_code", std::string_view{f.upstream_code});
   if (!trace_id.empty()) w.member("trace_id", trace_id);
   if (!run_id.empty()) w.member("run_id", run_id);
   if (!f.details.empty()) w.key("details").raw(f.details);

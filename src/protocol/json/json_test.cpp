@@ -336,5 +336,19 @@ TEST(json_writer, any_bytes_round_trip_or_are_repaired) {
   }
 }
 
+// Long strings are left by a shortcut: escapes wherever a block of bytes may end must not mislead it.
+TEST(json_value, containers_with_long_escaped_strings_are_passed_over_whole) {
+  for (std::size_t lead = 60; lead < 260; ++lead) {
+    for (const std::string_view escapes : {R"(\\)", R"(\")", R"(\\\")", R"(\\\\)", R"([{\"}])", ""}) {
+      const std::string inside =
+          std::string(lead, 'x') + std::string{escapes} + std::string(lead % 67, ']') + std::string{escapes};
+      const std::string text = R"({"a":[")" + inside + R"(",{"b":")" + inside + R"("}],"c":7})";
+      const auto parsed = parse(text);
+      ASSERT_TRUE(parsed) << text;
+      ASSERT_EQ(parsed->int_at("c"), 7) << text;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tidegate::protocol::json

@@ -16,6 +16,7 @@ namespace tidegate::runtime {
 namespace {
 
 constexpr std::chrono::seconds sweep_interval{5};
+constexpr std::chrono::seconds stale_window{1};
 
 iovec piece_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 
@@ -132,6 +133,7 @@ class pooled_client::reply final : public upstream_reply {
       const io_result got = connection_->io().try_read(scratch);
       if (got.status == io_status::would_block) continue;
       if (got.status != io_status::done) {
+        ended_ = got.status == io_status::closed;
         co_return std::unexpected{got.error == io_error::tls ? call_fault::tls : call_fault::reset};
       }
       answered_ = true;
@@ -184,6 +186,8 @@ class pooled_client::reply final : public upstream_reply {
   }
 
   bool answered() const noexcept { return answered_; }
+  // The peer ended the connection in order, as a keep-alive limit does; a reset is a failure of its own.
+  bool ended() const noexcept { return ended_; }
 
  private:
   void adopt(std::string_view bytes, std::size_t consumed) {
@@ -255,6 +259,7 @@ class pooled_client::reply final : public upstream_reply {
   std::uint64_t left_ = 0;
   bool done_ = false;
   bool answered_ = false;
+  bool ended_ = false;
 };
 
 pooled_client::pooled_client(loop& owner, resolver& names, ssl_ctx_st& tls, client_settings settings)
@@ -327,6 +332,7 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::
     cancel_source* cancel) {
   const std::array pieces{piece_of(head), piece_of(body)};
   co_await loop_.round_end();
+  const instant begun = loop_.now();
   const io_result put = c->io().try_write(pieces);
   io_error sent = io_error::none;
   std::size_t written = put.status == io_status::done ? put.bytes : 0;
@@ -348,7 +354,13 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::
   auto answer = std::make_unique<reply>(*this, std::move(c));
   const auto got = co_await answer->read_head(head.substr(0, head.find(' ')), by, cancel);
   if (got) co_return std::unique_ptr<upstream_reply>{std::move(answer)};
-  if (got.error() == call_fault::reset && !answer->answered()) co_return std::unexpected{call_fault::connect};
+  // Closed while idle: the end was on its way when we wrote, so it shows at once. Later, or as a reset, the
+  // provider had the request, and asking again is for the caller to decide.
+  const bool at_once = loop_.now() - begun < stale_window;
+  const bool unread = sent != io_error::none || answer->ended();
+  if (got.error() == call_fault::reset && !answer->answered() && unread && at_once) {
+    co_return std::unexpected{call_fault::connect};
+  }
   co_return std::unexpected{got.error()};
 }
 

@@ -97,6 +97,23 @@ std::expected<socket_address, std::string> to_socket_address(const address& a) {
   return std::unexpected{"'" + a.host + "' is not a numeric address"};
 }
 
+std::expected<void, std::string> check_free(const address& a) {
+  if (a.is_unix() || a.port == 0) return {};
+  const auto target = to_socket_address(a);
+  if (!target) return std::unexpected{target.error()};
+  const auto* const name = reinterpret_cast<const sockaddr*>(&target->storage);
+  const int fd = ::socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return std::unexpected{with_errno("socket")};
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  std::expected<void, std::string> result;
+  if (::bind(fd, name, target->length) != 0 || ::listen(fd, 1) != 0) {
+    result = std::unexpected{with_errno("cannot listen on " + to_text(a))};
+  }
+  ::close(fd);
+  return result;
+}
+
 std::expected<int, std::string> open_listener(const address& a) {
   const auto target = to_socket_address(a);
   if (!target) return std::unexpected{target.error()};

@@ -29,6 +29,9 @@ struct socket_address {
 // A numeric host or a Unix path; nothing for names.
 std::expected<socket_address, std::string> to_socket_address(const address& a);
 
+// Whether nobody listens on that TCP address and port: open_listener alone would share it with another
+// process.
+std::expected<void, std::string> check_free(const address& a);
 // A listening, non-blocking descriptor. TCP: SO_REUSEADDR and SO_REUSEPORT, so that each loop has its own.
 std::expected<int, std::string> open_listener(const address& a);
 // The port the kernel chose for port 0.

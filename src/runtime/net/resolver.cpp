@@ -31,13 +31,16 @@ resolver::resolver(lookup ask, duration keep, unsigned threads) : ask_{std::move
   for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
-resolver::~resolver() {
+resolver::~resolver() { stop(); }
+
+void resolver::stop() {
   {
     const std::lock_guard lock{mutex_};
     stopping_ = true;
   }
   changed_.notify_all();
   for (auto& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 std::vector<socket_address> resolver::system_lookup(const std::string& host, std::uint16_t port) {
@@ -72,7 +75,9 @@ task<std::expected<std::vector<socket_address>, io_error>> resolver::resolve(loo
     const std::lock_guard lock{mutex_};
     const auto kept = answers_.find({host, port});
     if (kept != answers_.end() && kept->second.until > on.now()) co_return kept->second.addresses;
-    questions_.push_back({host, port, asker});
+    const auto [open, first] = askers_.try_emplace({host, port});
+    open->second.push_back(asker);
+    if (first) questions_.emplace_back(host, port);
   }
   changed_.notify_one();
   forward_hook forward{asker->done};
@@ -98,13 +103,18 @@ void resolver::work() {
     question next = std::move(questions_.front());
     questions_.pop_front();
     lock.unlock();
-    auto addresses = ask_(next.host, next.port);
-    loop& on = next.asker->on;
-    on.post([asker = std::move(next.asker), found = std::move(addresses)]() mutable {
-      asker->addresses = std::move(found);
-      asker->done.fire(cancel_reason::requested);
-    });
+    const auto found = ask_(next.first, next.second);
     lock.lock();
+    const auto waiters = askers_.extract(next);
+    for (const auto& one : waiters.mapped()) {
+      auto asker = one.lock();
+      if (asker == nullptr) continue;  // gave up
+      loop& on = asker->on;
+      on.post([asker = std::move(asker), found] {
+        asker->addresses = found;
+        asker->done.fire(cancel_reason::requested);
+      });
+    }
   }
 }
 

@@ -31,6 +31,9 @@ class resolver {
   resolver(const resolver&) = delete;
   resolver& operator=(const resolver&) = delete;
   ~resolver();
+  // Ends the threads, after the lookups they are in; questions still open get no answer. To be called before
+  // a loop that has asked is destroyed.
+  void stop();
 
   task<std::expected<std::vector<socket_address>, io_error>> resolve(loop& on, std::string host,
                                                                      std::uint16_t port, instant deadline,
@@ -39,11 +42,7 @@ class resolver {
 
  private:
   struct waiting;
-  struct question {
-    std::string host;
-    std::uint16_t port = 0;
-    std::shared_ptr<waiting> asker;
-  };
+  using question = std::pair<std::string, std::uint16_t>;
   struct answer {
     std::vector<socket_address> addresses;
     instant until;
@@ -56,8 +55,11 @@ class resolver {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;
-  std::deque<question> questions_;                                   // guarded by mutex_
-  std::map<std::pair<std::string, std::uint16_t>, answer> answers_;  // guarded by mutex_
+  std::deque<question> questions_;  // not yet taken by a thread; guarded by mutex_
+  // Who waits for a question, taken or not; guarded by mutex_. Asked once however many wait, so that one name
+  // whose server is silent holds one thread and not all of them.
+  std::map<question, std::vector<std::weak_ptr<waiting>>> askers_;
+  std::map<question, answer> answers_;  // guarded by mutex_
   std::vector<std::thread> threads_;
 };
 

@@ -64,7 +64,7 @@ io_result stream::try_read(std::span<char> into) {
     const int length = static_cast<int>(std::min<std::size_t>(into.size(), INT_MAX));
     const int n = SSL_read(ssl_.get(), into.data(), length);
     if (n > 0) return {io_status::done, static_cast<std::size_t>(n), io_error::none};
-    return tls_failure(n);
+    return tls_failure(n, true);
   }
   for (;;) {
     const ssize_t n = ::recv(source_.fd(), into.data(), into.size(), 0);
@@ -112,7 +112,8 @@ io_result stream::tls_write(std::span<const iovec> pieces) {
       ERR_clear_error();
       const int n = SSL_write(ssl_.get(), piece.iov_base,
                               static_cast<int>(std::min<std::size_t>(piece.iov_len, INT_MAX)));
-      return n > 0 ? io_result{io_status::done, static_cast<std::size_t>(n), io_error::none} : tls_failure(n);
+      return n > 0 ? io_result{io_status::done, static_cast<std::size_t>(n), io_error::none}
+                   : tls_failure(n, false);
     }
     const std::size_t take = std::min(piece.iov_len, record.size() - total);
     std::memcpy(record.data() + total, piece.iov_base, take);
@@ -122,16 +123,19 @@ io_result stream::tls_write(std::span<const iovec> pieces) {
   if (total == 0) return {};
   ERR_clear_error();
   const int n = SSL_write(ssl_.get(), record.data(), static_cast<int>(total));
-  return n > 0 ? io_result{io_status::done, static_cast<std::size_t>(n), io_error::none} : tls_failure(n);
+  return n > 0 ? io_result{io_status::done, static_cast<std::size_t>(n), io_error::none}
+               : tls_failure(n, false);
 }
 
-io_result stream::tls_failure(int code) {
+io_result stream::tls_failure(int code, bool reading) {
   switch (SSL_get_error(ssl_.get(), code)) {
     case SSL_ERROR_WANT_READ:
-      source_.mark_drained();
-      return {io_status::would_block, 0, io_error::none};
     case SSL_ERROR_WANT_WRITE:
-      source_.mark_unwritable();
+      // A read may want to write (a key update's answer) and the other way round. The caller waits for its
+      // own direction, so that one must not stay set, or it would spin; any edge reports both directions
+      // anew.
+      if (reading || SSL_want_read(ssl_.get())) source_.mark_drained();
+      if (!reading || SSL_want_write(ssl_.get())) source_.mark_unwritable();
       return {io_status::would_block, 0, io_error::none};
     case SSL_ERROR_ZERO_RETURN:
       return {io_status::closed, 0, io_error::closed};
@@ -172,6 +176,7 @@ task<io_error> stream::write_all(std::string_view data, instant deadline, cancel
 
 task<io_error> stream::handshake(ssl_handle ssl, instant deadline, cancel_source* cancel) {
   ssl_ = std::move(ssl);
+  if (ssl_ == nullptr) co_return io_error::tls;  // out of memory
   SSL_set_fd(ssl_.get(), source_.fd());
   for (;;) {
     ERR_clear_error();

@@ -66,7 +66,7 @@ class stream {
   bool is_open() const noexcept { return source_.fd() >= 0; }
 
  private:
-  io_result tls_failure(int code);
+  io_result tls_failure(int code, bool reading);
   io_result tls_write(std::span<const iovec> pieces);
 
   io_source source_;

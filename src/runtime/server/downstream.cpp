@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <functional>
 #include <utility>
 
 #include "foundation/check.h"
@@ -21,9 +22,12 @@ constexpr std::chrono::seconds linger_time{2};
 
 iovec piece_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 
-void rebase(http1::request_head& head, const char* from, const char* to) {
+// Views outside the `size` bytes at `from` (the parser's own literals, such as the path of "GET http://h")
+// stay.
+void rebase(http1::request_head& head, const char* from, std::size_t size, const char* to) {
   const auto move = [&](std::string_view& view) {
-    if (view.data() != nullptr) view = {to + (view.data() - from), view.size()};
+    const bool inside = !std::less<>{}(view.data(), from) && !std::less<>{}(from + size, view.data());
+    if (inside) view = {to + (view.data() - from), view.size()};
   };
   for (http1::field& f : head.fields) {
     move(f.name);
@@ -33,6 +37,15 @@ void rebase(http1::request_head& head, const char* from, const char* to) {
   move(head.target);
   move(head.path_query);
   move(head.host);
+}
+
+// Of a head that was refused: as much as tells which dialect its caller speaks.
+std::string target_of(std::string_view bytes) {
+  const std::string_view line = bytes.substr(0, bytes.find('\r'));
+  const std::size_t blank = line.find(' ');
+  if (blank == std::string_view::npos) return {};
+  const std::string_view rest = line.substr(blank + 1, 256);
+  return std::string{rest.substr(0, rest.find(' '))};
 }
 
 }  // namespace
@@ -68,6 +81,7 @@ task<bool> downstream::serve_one() {
   }
   cancel_source gone;
   gone_ = &gone;
+  if (server_.stop_.fired()) gone.fire(cancel_reason::shutdown);
   stream_.source().on_hangup(&gone);
   responded_ = body_open_ = chunked_ = close_after_ = false;
   deadline_ = never;
@@ -104,21 +118,30 @@ task<downstream::head_outcome> downstream::read_head() {
       }
       if (parsed.status == http1::parse_status::failed) {
         refusal_ = {parsed.failure.status, parsed.failure.reason};
+        refused_target_ = target_of(bytes);
         co_return head_outcome::refused;
       }
       if (bytes.data() != pending_.data()) pending_.assign(bytes);
+      // The scratch is anybody's while we wait; a wake without bytes (part of a TLS record) must not parse
+      // it.
+      bytes = {};
     }
     const wake woken =
         co_await stream_.readable(deadline, pending_.empty() ? &server_.idle_ : &server_.stop_);
-    if (woken == wake::canceled) co_return head_outcome::closed;
+    if (woken == wake::canceled && server_.stop_.fired()) co_return head_outcome::closed;
     if (woken == wake::timeout) {
       if (pending_.empty()) co_return head_outcome::closed;
       refusal_ = {408, "the request head took too long"};
+      refused_target_ = target_of(pending_);
       co_return head_outcome::refused;
     }
     const std::span<char> scratch = owner().scratch();
     const io_result got = stream_.try_read(scratch);
-    if (got.status == io_status::would_block) continue;
+    if (got.status == io_status::would_block) {
+      // Drained while idle; a request that is here already is answered first, for a close would reset it.
+      if (woken == wake::canceled) co_return head_outcome::closed;
+      continue;
+    }
     if (got.status != io_status::done) co_return head_outcome::closed;
     if (pending_.empty()) {
       bytes = {scratch.data(), got.bytes};
@@ -135,7 +158,7 @@ task<downstream::head_outcome> downstream::read_head() {
 void downstream::adopt(std::string_view bytes, std::size_t consumed) {
   head_bytes_ = server_.spare_buffer();
   head_bytes_.assign(bytes.data(), consumed);
-  rebase(head_, bytes.data(), head_bytes_.data());
+  rebase(head_, bytes.data(), consumed, head_bytes_.data());
   body_ = server_.spare_buffer();
   std::size_t taken = 0;
   if (head_.body == http1::framing::length) {
@@ -276,6 +299,8 @@ void downstream::append_status(std::string& out, int status, std::string_view he
 task<bool> downstream::respond(int status, std::string_view headers, std::string_view body) {
   TG_CHECK(!responded_);
   responded_ = true;
+  // A handler without a limit of its own must not lend its connection to a reader that never reads.
+  if (deadline_ == never) deadline_ = owner().now() + server_.settings_.keep_alive;
   std::string out = server_.spare_buffer();
   append_status(out, status, headers);
   out += "content-length: ";
@@ -374,7 +399,7 @@ void downstream::reset() noexcept {
 
 task<void> downstream::refuse(http_refusal why) {
   std::string headers;
-  const std::string body = server_.handler_.refusal_body(why, {}, headers);
+  const std::string body = server_.handler_.refusal_body(why, refused_target_, headers);
   close_after_ = true;
   responded_ = false;
   head_.method = {};

@@ -104,6 +104,7 @@ class downstream {
   bool close_after_ = false;
   bool broken_ = false;
   http_refusal refusal_;
+  std::string refused_target_;
 };
 
 }  // namespace tidegate::runtime

@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-namespace tidegate::app::toml_document {
+namespace tidegate::protocol::toml {
 
 // Counted from 1, columns in code points; {0, 0}: nowhere.
 struct position {
@@ -50,4 +50,4 @@ std::expected<node, syntax_error> parse(std::string_view text);
 // "a string", "an integer", ...
 std::string_view kind_name(const node& value);
 
-}  // namespace tidegate::app::toml_document
+}  // namespace tidegate::protocol::toml

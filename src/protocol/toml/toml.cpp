@@ -1,4 +1,4 @@
-#include "app/toml_document.h"
+#include "protocol/toml/toml.h"
 
 #include <algorithm>
 #include <sstream>
@@ -31,7 +31,7 @@
 #include <toml++/toml.h>
 #undef toml
 
-namespace tidegate::app::toml_document {
+namespace tidegate::protocol::toml {
 
 namespace {
 
@@ -156,4 +156,4 @@ std::string_view kind_name(const node& value) {
   return names[value.value.index()];
 }
 
-}  // namespace tidegate::app::toml_document
+}  // namespace tidegate::protocol::toml
