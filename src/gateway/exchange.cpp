@@ -65,10 +65,10 @@ std::int64_t estimate(const dialect::request& asked) {
 
 }  // namespace
 
-run::run(core& shared, loop_services& services, call request, reply_sink& reply)
+run::run(core& shared, loop_services& services, call& request, reply_sink& reply)
     : core_{shared},
       services_{services},
-      call_{std::move(request)},
+      call_{request},
       reply_{reply},
       snapshot_{shared.current()},
       caller_{dialect::get(call_.dialect)} {}
@@ -117,7 +117,7 @@ dialect::encode_context run::encode_context() const {
   context.created =
       std::chrono::floor<std::chrono::seconds>(services_.loop.wall()).time_since_epoch().count();
   context.include_usage = call_.dialect != dialect::dialect_id::openai_chat || read_.summary.stream_usage;
-  context.asked = read_.canonical ? &*read_.canonical : nullptr;
+  context.asked = read_.canonical.get();
   return context;
 }
 
@@ -220,11 +220,11 @@ failure run::verdict_failure(const policy::step& last, const leg_end& end) const
   switch (last.verdict) {
     case policy::run_verdict::unavailable: {
       // The caller's own time limit is its answer, whoever is to blame for it.
-      if (end.why.code == error_code::skill_timeout) return end.why;
-      return unavailable_failure(end.why, retry_after);
+      if (end.why().code == error_code::skill_timeout) return end.why();
+      return unavailable_failure(end.why(), retry_after);
     }
     case policy::run_verdict::rate_limited:
-      why = end.why;
+      why = end.why();
       why.code = error_code::ai_rate_limited;
       if (why.message.empty()) why.message = "every provider of this model limits the rate of calls";
       why.retry_after = retry_after;
@@ -237,14 +237,15 @@ failure run::verdict_failure(const policy::step& last, const leg_end& end) const
       why.upstream_code.clear();
       return why;
     case policy::run_verdict::abandoned:
-      return reply_.gone().fired() ? canceled_end().why : timeout_end(policy::leg_timeout::leg, false).why;
+      return reply_.gone().fired() ? canceled_end().why()
+                                   : timeout_end(policy::leg_timeout::leg, false).why();
     default:
-      return end.why;
+      return end.why();
   }
 }
 
-task<void> run_exchange(core& shared, loop_services& services, call request, reply_sink& reply) {
-  run story{shared, services, std::move(request), reply};
+task<void> run_exchange(core& shared, loop_services& services, call& request, reply_sink& reply) {
+  run story{shared, services, request, reply};
   try {
     co_await story.go();
   } catch (const std::exception&) {

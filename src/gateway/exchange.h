@@ -60,8 +60,9 @@ struct loop_services {
   foundation::random_source& random;
 };
 
-// Runs the call to its one terminal. Always answers through `reply`, unless the caller has gone.
-runtime::task<void> run_exchange(core& shared, loop_services& services, call request, reply_sink& reply);
+// Runs the call to its one terminal. Always answers through `reply`, unless the caller has gone. `request` is
+// used up; it and all else given must outlive the task.
+runtime::task<void> run_exchange(core& shared, loop_services& services, call& request, reply_sink& reply);
 
 // A refusal before any exchange began (authentication, overload, unknown path): answered in the caller's
 // dialect.

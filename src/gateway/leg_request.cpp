@@ -117,7 +117,7 @@ std::expected<leg_request, failure> make_leg_request(const call& request, read_r
     if (!read.canonical) {
       auto decoded = dialect::get(request.dialect).decode_request(read.body);
       if (!decoded) return std::unexpected{caller_fault(decoded.error())};
-      read.canonical = std::move(*decoded);
+      read.canonical = std::make_unique<dialect::request>(std::move(*decoded));
     }
     read.canonical->model = model;
     read.canonical->stream_usage = true;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <expected>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -19,7 +19,7 @@ namespace tidegate::gateway {
 struct read_request {
   protocol::json::value body;
   dialect::request_summary summary;
-  std::optional<dialect::request> canonical;
+  std::unique_ptr<dialect::request> canonical;
 };
 
 struct leg_request {

@@ -18,18 +18,30 @@ namespace tidegate::gateway {
 using foundation::failure;
 
 // How a leg ended. `why` is what the caller would be told if this leg were the last one.
-struct leg_end {
+class leg_end {
+ public:
   policy::leg_result result;
-  failure why;
+  failure& why() {
+    if (why_ == nullptr) why_ = std::make_unique<failure>();
+    return *why_;
+  }
+  const failure& why() const {
+    static const failure none;
+    return why_ != nullptr ? *why_ : none;
+  }
   std::optional<duration> retry_after;
   int status = 0;          // the provider's, where it answered
   bool transport = false;  // RET-1 may repeat it inside the leg
   bool content = false;    // the caller has seen some of it
+
+ private:
+  std::unique_ptr<failure>
+      why_;  // apart: a leg that succeeds has none, and this type is handed up many frames
 };
 
 class run {
  public:
-  run(core& shared, loop_services& services, call request, reply_sink& reply);
+  run(core& shared, loop_services& services, call& request, reply_sink& reply);
   runtime::task<void> go();
   // An exception ended go(): the run still gets its terminal.
   void lost() { record_terminal("ai_run_failed", foundation::name_of(foundation::error_code::internal)); }
@@ -99,7 +111,7 @@ class run {
 
   core& core_;
   loop_services& services_;
-  call call_;
+  call& call_;
   reply_sink& reply_;
   std::shared_ptr<const snapshot> snapshot_;
   read_request read_;
@@ -120,7 +132,7 @@ class run {
   std::uint32_t retries_ = 0;
   std::vector<attempt> attempts_;
   bool earlier_unavailable_ = false;
-  std::optional<failure> earlier_;  // what an earlier leg ended with
+  std::unique_ptr<failure> earlier_;  // what an earlier leg ended with
   struct switch_note {
     std::size_t from;
     std::size_t to;
@@ -131,8 +143,7 @@ class run {
   // The answer.
   bool streaming_ = false;  // the caller has been sent the head of a stream
   bool recorded_ = false;   // the terminal
-  bool estimate_only_ = false;
-  std::string whole_;  // a whole reply in the caller's dialect, or as it came
+  std::string whole_;       // a whole reply in the caller's dialect, or as it came
   std::string passed_headers_;
   std::string tail_;
   std::string error_bytes_;

@@ -89,7 +89,7 @@ task<void> run::make_legs() {
     leg_started_ = now();
     retries_ = 0;
     if (end.result.outcome != policy::leg_outcome::success) {
-      earlier_ = end.why;
+      earlier_ = std::make_unique<failure>(std::as_const(end).why());
       earlier_unavailable_ = end.result.outcome == policy::leg_outcome::availability_failure;
     }
     try {
@@ -107,7 +107,8 @@ task<void> run::make_legs() {
     });
     record_leg_finished(step, end, leg_started_);
     record_events(plan);
-    if (end.result.outcome != policy::leg_outcome::success) attempts_.push_back({step.target, end.why.code});
+    if (end.result.outcome != policy::leg_outcome::success)
+      attempts_.push_back({step.target, end.why().code});
   }
   co_await answer(step, end);
 }
@@ -120,11 +121,11 @@ task<leg_end> run::make_leg(policy::step step, policy::failover_plan& plan) {
     leg_end refused;
     refused.result = {policy::leg_outcome::neutral, made.error().code, false, "not_expressible"};
     if (!earlier_) {
-      refused.why = std::move(made.error());
+      refused.why() = std::move(made.error());
     } else {
-      refused.why = earlier_unavailable_ ? unavailable_failure(*earlier_, std::nullopt) : *earlier_;
+      refused.why() = earlier_unavailable_ ? unavailable_failure(*earlier_, std::nullopt) : *earlier_;
     }
-    refused.result.code = refused.why.code;
+    refused.result.code = refused.why().code;
     co_return refused;
   }
   leg_ = std::move(*made);
@@ -139,7 +140,7 @@ task<leg_end> run::make_leg(policy::step step, policy::failover_plan& plan) {
           .at(observe::level::warn, "ai_fetch_transient_failure")
           .field("attempt", retries_)
           .field("url", target.to->url.url_of(leg_.speaks->path()))
-          .field("message", end.why.message)
+          .field("message", end.why().message)
           .field("provider", target.to->name)
           .field("model", target.model)
           .field("runId", call_.run_id)
@@ -221,12 +222,13 @@ task<leg_end> run::read_whole(runtime::upstream_reply& from, instant leg_deadlin
     whole_ = std::move(body);
     co_return done;
   }
-  if (!leg_.speaks->has_reply_shape(*parsed)) {
+  const dialect::reply_facts facts = leg_.speaks->facts_of(*parsed);
+  if (!facts.has_shape) {
     co_return reply_fault_end(reply_fault::wrong_shape,
                               "the provider's reply does not have the shape of its API");
   }
   if (leg_.same_dialect) {
-    count_tokens(leg_.speaks->usage_of(*parsed));
+    count_tokens(facts.tokens);
     whole_ = std::move(body);
     co_return done;
   }
@@ -277,7 +279,7 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
     upstream_time_ += services_.loop.fresh_now() - asked;
     if (!piece) {
       bad = fault_end(piece.error(), relay.content());
-      if (piece.error() != call_fault::canceled) record_stream_failed(bad->why.message);
+      if (piece.error() != call_fault::canceled) record_stream_failed(bad->why().message);
       break;
     }
     state = piece->empty() ? relay.finish(true, out) : relay.feed(*piece, out);
@@ -311,7 +313,7 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
       error_bytes_ = relay.error_bytes();
   } else if (state == relay_state::broken) {
     end = reply_fault_end(reply_fault::cut, "the provider's stream ended before its end marker");
-    record_stream_failed(end.why.message);
+    record_stream_failed(end.why().message);
     end.transport = !relay.content();
   } else {
     tail_ = std::move(out);
@@ -341,18 +343,18 @@ task<leg_end> run::read_error(runtime::upstream_reply& from, instant leg_deadlin
 leg_end run::defect_end() const {
   leg_end end;
   end.result = {policy::leg_outcome::neutral, error_code::internal, false, "defect"};
-  end.why.code = error_code::internal;
-  end.why.message = "the gateway failed on this call";
+  end.why().code = error_code::internal;
+  end.why().message = "the gateway failed on this call";
   return end;
 }
 
 leg_end run::canceled_end() const {
   leg_end end;
   end.result = policy::result_of(policy::local_end::client_gone);
-  end.why.code = error_code::canceled;
-  end.why.message = reply_.gone().reason() == runtime::cancel_reason::shutdown
-                        ? "the gateway is shutting down"
-                        : "the caller left";
+  end.why().code = error_code::canceled;
+  end.why().message = reply_.gone().reason() == runtime::cancel_reason::shutdown
+                          ? "the gateway is shutting down"
+                          : "the caller left";
   return end;
 }
 
@@ -360,14 +362,14 @@ leg_end run::timeout_end(leg_timeout limit, bool content) const {
   leg_end end;
   if (now() >= deadline_) {
     end.result = policy::result_of_deadline(now() - leg_started_, content, snapshot_->time.blame_after);
-    end.why.code = error_code::skill_timeout;
-    end.why.message = "the call did not end within its time limit of " +
-                      std::to_string(foundation::to_ms(deadline_ - started_)) + " ms";
+    end.why().code = error_code::skill_timeout;
+    end.why().message = "the call did not end within its time limit of " +
+                        std::to_string(foundation::to_ms(deadline_ - started_)) + " ms";
     return end;
   }
   end.result = policy::result_of(limit);
-  end.why.code = end.result.code;
-  end.why.message = "provider '" + provider_of(current_).name + "': " + std::string{end.result.reason};
+  end.why().code = end.result.code;
+  end.why().message = "provider '" + provider_of(current_).name + "': " + std::string{end.result.reason};
   return end;
 }
 
@@ -389,18 +391,19 @@ leg_end run::fault_end(call_fault fault, bool content) const {
   leg_end end;
   end.result = policy::result_of(transport_of(fault));
   end.transport = !content;
-  end.why.code = error_code::llm_api_error;
-  end.why.retryable = true;
-  end.why.message = "provider '" + provider_of(current_).name + "': " + std::string{runtime::to_text(fault)};
+  end.why().code = error_code::llm_api_error;
+  end.why().retryable = true;
+  end.why().message =
+      "provider '" + provider_of(current_).name + "': " + std::string{runtime::to_text(fault)};
   return end;
 }
 
 leg_end run::reply_fault_end(reply_fault fault, std::string_view message) const {
   leg_end end;
   end.result = policy::result_of(fault);
-  end.why.code = end.result.code;
-  end.why.retryable = end.result.retryable;
-  end.why.message = "provider '" + provider_of(current_).name + "': " + std::string{message};
+  end.why().code = end.result.code;
+  end.why().retryable = end.result.retryable;
+  end.why().message = "provider '" + provider_of(current_).name + "': " + std::string{message};
   return end;
 }
 
@@ -413,16 +416,16 @@ leg_end run::status_end(int status, std::string_view body, std::string_view retr
   const std::string_view secrets[] = {p.credential};
   auto told = dialect::read_error(body);
   std::string message = told_message(told.message, secrets);
-  end.why.code = end.result.code;
-  end.why.retryable = end.result.retryable;
+  end.why().code = end.result.code;
+  end.why().retryable = end.result.retryable;
   switch (end.result.outcome) {
     case policy::leg_outcome::auth:
-      end.why.status = 502;
-      end.why.message = "provider '" + p.name + "' refused the gateway's credential";
-      end.why.details = R"({"source":"upstream"})";
+      end.why().status = 502;
+      end.why().message = "provider '" + p.name + "' refused the gateway's credential";
+      end.why().details = R"({"source":"upstream"})";
       return end;
     case policy::leg_outcome::pushback: {
-      end.why.message =
+      end.why().message =
           message.empty() ? "provider '" + p.name + "' limits the rate of calls" : std::move(message);
       return end;
     }
@@ -430,17 +433,17 @@ leg_end run::status_end(int status, std::string_view body, std::string_view retr
       break;
   }
   if (message.empty()) message = "provider '" + p.name + "' answered with status " + std::to_string(status);
-  json::writer{end.why.details}
+  json::writer{end.why().details}
       .begin_object()
       .member("status", status)
       .member("upstreamMessage", message)
       .end_object();
-  end.why.message = std::move(message);
+  end.why().message = std::move(message);
   if (status >= 400 && status < 500) {
-    end.why.status = status;
-    end.why.param = unless_secret(told.param, p.credential);
-    end.why.upstream_type = unless_secret(told.type, p.credential);
-    end.why.upstream_code = unless_secret(told.code, p.credential);
+    end.why().status = status;
+    end.why().param = unless_secret(told.param, p.credential);
+    end.why().upstream_type = unless_secret(told.type, p.credential);
+    end.why().upstream_code = unless_secret(told.code, p.credential);
   }
   return end;
 }
@@ -460,12 +463,12 @@ leg_end run::stream_error_end(const dialect::stream_error& error) const {
   const std::string_view secrets[] = {p.credential};
   leg_end end;
   end.result = policy::result_of(fault);
-  end.why.code = end.result.code;
-  end.why.retryable = end.result.retryable;
-  end.why.message = told_message(error.message, secrets);
-  if (end.why.message.empty()) end.why.message = "provider '" + p.name + "' sent an error in its stream";
-  end.why.upstream_type = unless_secret(error.type, p.credential);
-  end.why.upstream_code = unless_secret(error.code, p.credential);
+  end.why().code = end.result.code;
+  end.why().retryable = end.result.retryable;
+  end.why().message = told_message(error.message, secrets);
+  if (end.why().message.empty()) end.why().message = "provider '" + p.name + "' sent an error in its stream";
+  end.why().upstream_type = unless_secret(error.type, p.credential);
+  end.why().upstream_code = unless_secret(error.code, p.credential);
   return end;
 }
 

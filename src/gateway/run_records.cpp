@@ -101,7 +101,7 @@ void run::record_leg_finished(const policy::step& step, const leg_end& end, inst
       .field("model", targets_[step.target].model)
       .field("outcome", policy::name_of(end.result.outcome));
   if (end.result.outcome != policy::leg_outcome::success) {
-    line.field("code", foundation::name_of(end.why.code)).field("reason", end.result.reason);
+    line.field("code", foundation::name_of(end.why().code)).field("reason", end.result.reason);
   }
   if (end.status != 0) line.field("status", end.status);
   line.field("retries", retries_).ms("durationMs", now() - started);

@@ -125,71 +125,65 @@ call v1::begin(const downstream& exchange) const {
   return request;
 }
 
-task<void> v1::refuse(downstream& exchange, const call& request, failure why) {
+task<void> v1::refuse(downstream& exchange, call request, failure why) {
   connection_sink reply{exchange};
   co_await gateway::refuse(core_, request.dialect, request.from, why, request.run_id, request.trace_id,
                            reply);
 }
 
+// No coroutine of its own: its frame would last as long as the exchange.
 task<void> v1::handle(downstream& exchange) {
   const auto& head = exchange.request();
   const std::string_view target = head.path_query;
   const std::string_view path = target.substr(0, target.find('?'));
-  if (path == "/healthz") {
-    static_cast<void>(co_await exchange.respond(200, "content-type: text/plain\r\n", "ok\n"));
-    co_return;
-  }
+  if (path == "/healthz") return answer_health(exchange);
   call request = begin(exchange);
   request.dialect = dialect_guess(head, path);
+  const auto refused = [&](error_code code, std::string message, int status = 0) {
+    return refuse(exchange, std::move(request), make_failure(code, std::move(message), status));
+  };
   if (const std::string_view origin = head.get("origin"); !origin.empty()) {
     const auto served = core_.current();
     if (std::ranges::find(served->allowed_origins, origin) == served->allowed_origins.end()) {
-      co_await refuse(
-          exchange, request,
-          make_failure(error_code::forbidden, "this Origin is not allowed; see server.allowed_origins"));
-      co_return;
+      return refused(error_code::forbidden, "this Origin is not allowed; see server.allowed_origins");
     }
   }
-  const bool get = head.method == "GET" || head.method == "HEAD";
   if (path == models_path || path.starts_with("/v1/models/")) {
-    if (!get) {
-      co_await refuse(exchange, request,
-                      make_failure(error_code::invalid_argument, "use GET for " + std::string{path}, 405));
-      co_return;
+    if (head.method != "GET" && head.method != "HEAD") {
+      return refused(error_code::invalid_argument, "use GET for " + std::string{path}, 405);
     }
-    co_await models(
-        exchange, path.size() > models_path.size() ? path.substr(models_path.size() + 1) : std::string_view{},
-        std::move(request));
-    co_return;
+    const std::string_view id =
+        path.size() > models_path.size() ? path.substr(models_path.size() + 1) : std::string_view{};
+    return models(exchange, id, std::move(request));
   }
   const auto* const found = std::ranges::find(posts, path, &route_entry::path);
   if (found == std::end(posts)) {
-    co_await refuse(exchange, request,
-                    make_failure(error_code::not_found, "unknown path " + std::string{path.substr(0, 200)}));
-    co_return;
+    return refused(error_code::not_found, "unknown path " + std::string{path.substr(0, 200)});
   }
   request.what = found->what;
   request.dialect = found->dialect;
   request.from = found->from;
-  if (head.method != "POST") {
-    co_await refuse(exchange, request,
-                    make_failure(error_code::invalid_argument, "use POST for " + std::string{path}, 405));
-    co_return;
-  }
+  if (head.method != "POST")
+    return refused(error_code::invalid_argument, "use POST for " + std::string{path}, 405);
   request.query = target.substr(path.size());
   request.dialect_headers = dialect_headers(head, request.dialect);
-  co_await generate(exchange, std::move(request));
+  return generate(exchange, std::move(request));
+}
+
+task<void> v1::answer_health(downstream& exchange) {
+  static_cast<void>(co_await exchange.respond(200, "content-type: text/plain\r\n", "ok\n"));
 }
 
 task<void> v1::generate(downstream& exchange, call request) {
   const auto served = core_.current();
   if (core_.draining()) {
-    co_await refuse(exchange, request, overloaded("draining", "the gateway is shutting down"));
+    co_await refuse(exchange, std::move(request), overloaded("draining", "the gateway is shutting down"));
     co_return;
   }
   const gateway::core::place place = core_.enter(served->max_in_flight);
   if (!place) {
-    co_await refuse(exchange, request, overloaded("max_in_flight", "too many calls are in flight"));
+    co_await refuse(exchange, std::move(request),
+                    overloaded("max_in_flight", "too many calls are in flight"));
     co_return;
   }
   const auto body = co_await exchange.read_body(served->max_body);
@@ -204,7 +198,7 @@ task<void> v1::generate(downstream& exchange, call request) {
   request.arrived = std::max(request.arrived, services_.loop.now());  // a slow upload is not our overhead
   request.body = exchange.take_body();
   connection_sink reply{exchange};
-  co_await gateway::run_exchange(core_, services_, std::move(request), reply);
+  co_await gateway::run_exchange(core_, services_, request, reply);
 }
 
 task<void> v1::models(downstream& exchange, std::string_view id, call request) {
@@ -222,7 +216,7 @@ task<void> v1::models(downstream& exchange, std::string_view id, call request) {
     failure f = make_failure(error_code::not_found, "The model `" + std::string{id.substr(0, 200)} +
                                                         "` does not exist: no route serves it");
     f.param = "model";
-    co_await refuse(exchange, request, std::move(f));
+    co_await refuse(exchange, std::move(request), std::move(f));
     co_return;
   }
   static_cast<void>(co_await exchange.respond(200, headers, dialect::encode_model(request.dialect, *model)));

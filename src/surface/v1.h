@@ -22,8 +22,9 @@ class v1 final : public runtime::request_handler {
   // Not inlined: its frame would become part of every other exchange's.
   [[gnu::noinline]] runtime::task<void> models(runtime::downstream& exchange, std::string_view id,
                                                gateway::call request);
-  runtime::task<void> refuse(runtime::downstream& exchange, const gateway::call& request,
-                             foundation::failure why);
+  [[gnu::noinline]] runtime::task<void> refuse(runtime::downstream& exchange, gateway::call request,
+                                               foundation::failure why);
+  runtime::task<void> answer_health(runtime::downstream& exchange);
   gateway::call begin(const runtime::downstream& exchange) const;
 
   gateway::core& core_;

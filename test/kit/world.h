@@ -287,7 +287,7 @@ class world {
  private:
   static runtime::detached drive(gateway::core& shared, gateway::loop_services& services,
                                  gateway::call request, exchange& e) {
-    co_await gateway::run_exchange(shared, services, std::move(request), e.reply);
+    co_await gateway::run_exchange(shared, services, request, e.reply);
     e.done = true;
   }
 

@@ -101,6 +101,12 @@ struct upstream_error {
   std::string param;
 };
 
+// Of a whole reply that is relayed as it came.
+struct reply_facts {
+  bool has_shape = false;
+  usage tokens;
+};
+
 class dialect {
  public:
   virtual ~dialect() = default;
@@ -122,6 +128,9 @@ class dialect {
   // Whether a 200's body has this dialect's shape (else the provider's reply is of the wrong shape:
   // INTERNAL).
   virtual bool has_reply_shape(json::value body) const = 0;
+
+  // Both at once: a dialect that can tell them in one pass says so.
+  virtual reply_facts facts_of(json::value body) const { return {has_reply_shape(body), usage_of(body)}; }
 
   // --- streams
   virtual std::unique_ptr<stream_watch> watch() const = 0;

@@ -29,6 +29,7 @@ class openai_chat_dialect final : public dialect {
   }
   usage usage_of(json::value body) const override { return read_openai_usage(member_of(body, "usage")); }
   bool has_reply_shape(json::value body) const override { return chat::has_reply_shape(body); }
+  reply_facts facts_of(json::value body) const override { return chat::facts_of(body); }
 
   std::unique_ptr<stream_watch> watch() const override { return chat::make_watch(); }
   std::unique_ptr<stream_decoder> decoder() const override { return chat::make_decoder(); }

@@ -32,6 +32,7 @@ void encode_messages(json::writer& w, const request& r, findings& found);
 std::expected<reply, complaint> decode_reply(json::value body);
 std::string encode_reply(const reply& r, const encode_context& context);
 bool has_reply_shape(json::value body);
+reply_facts facts_of(json::value body);
 
 // --- pieces that requests, replies and streams share
 

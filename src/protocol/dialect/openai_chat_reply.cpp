@@ -310,4 +310,21 @@ bool has_reply_shape(json::value body) {
   return choice.has_value() && is_answer(*choice);
 }
 
+reply_facts facts_of(json::value body) {
+  std::optional<json::value> choices;
+  std::optional<json::value> counts;
+  for (const json::member& each : body.members()) {
+    if (each.key_is("choices")) choices = each.content;
+    if (each.key_is("usage")) counts = each.content;
+  }
+  reply_facts out;
+  out.tokens = read_openai_usage(counts);
+  if (!choices.has_value() || !choices->is_array()) return out;
+  // The usual reply names its message near the front; only another one is walked.
+  constexpr std::size_t front = 256;
+  const std::string_view start = choices->raw().substr(0, front);
+  out.has_shape = start.find("{\"role\":\"assistant\"") != std::string_view::npos || has_reply_shape(body);
+  return out;
+}
+
 }  // namespace tidegate::protocol::dialect::chat

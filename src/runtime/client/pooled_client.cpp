@@ -63,11 +63,11 @@ std::string_view to_text(call_fault fault) {
 
 class pooled_client::connection {
  public:
-  connection(pooled_client& owner, std::string key, std::unique_ptr<stream> s)
-      : owner_{owner}, key_{std::move(key)}, stream_{std::move(s)}, hook_{*this} {}
+  connection(pooled_client& owner, std::size_t home, std::unique_ptr<stream> s)
+      : owner_{owner}, home_{home}, stream_{std::move(s)}, hook_{*this} {}
 
   stream& io() noexcept { return *stream_; }
-  const std::string& key() const noexcept { return key_; }
+  std::size_t home() const noexcept { return home_; }
   bool reused = false;
   instant idle_since{};
 
@@ -105,7 +105,7 @@ class pooled_client::connection {
   };
   friend class pooled_client;
   pooled_client& owner_;
-  std::string key_;
+  std::size_t home_;  // its pool
   std::unique_ptr<stream> stream_;
   std::unique_ptr<cancel_source> closed_;
   hook_type hook_;
@@ -269,14 +269,19 @@ pooled_client::~pooled_client() = default;
 
 std::size_t pooled_client::idle_connections() const noexcept {
   std::size_t count = 0;
-  for (const auto& [key, connections] : idle_) count += connections.size();
+  for (const pool& p : pools_) count += p.idle.size();
   return count;
 }
 
-std::unique_ptr<pooled_client::connection> pooled_client::take_idle(const std::string& key) {
-  const auto found = idle_.find(key);
-  if (found == idle_.end()) return nullptr;
-  pool& connections = found->second;
+std::size_t pooled_client::pool_of(const origin& to) {
+  const auto found = std::ranges::find(pools_, to, &pool::to);
+  if (found != pools_.end()) return static_cast<std::size_t>(found - pools_.begin());
+  pools_.push_back({to, {}});
+  return pools_.size() - 1;
+}
+
+std::unique_ptr<pooled_client::connection> pooled_client::take_idle(std::size_t from) {
+  auto& connections = pools_[from].idle;
   while (!connections.empty()) {
     std::unique_ptr<connection> c = std::move(connections.back());
     connections.pop_back();
@@ -290,7 +295,7 @@ std::unique_ptr<pooled_client::connection> pooled_client::take_idle(const std::s
 }
 
 void pooled_client::give_back(std::unique_ptr<connection> c) {
-  pool& connections = idle_[c->key()];
+  auto& connections = pools_[c->home()].idle;
   if (!c->usable() || connections.size() >= settings_.idle_per_origin_max) return;
   c->idle_since = loop_.now();
   c->watch();
@@ -300,11 +305,11 @@ void pooled_client::give_back(std::unique_ptr<connection> c) {
 
 void pooled_client::sweep() {
   bool any = false;
-  for (auto& [key, connections] : idle_) {
-    std::erase_if(connections, [&](const std::unique_ptr<connection>& c) {
+  for (pool& p : pools_) {
+    std::erase_if(p.idle, [&](const std::unique_ptr<connection>& c) {
       return c->stale_ || loop_.now() - c->idle_since >= settings_.idle_max;
     });
-    any |= !connections.empty();
+    any |= !p.idle.empty();
   }
   if (any) sweeper_.arm(loop_.now() + sweep_interval);
 }
@@ -314,13 +319,13 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::
                                                                                      std::string_view body,
                                                                                      call_deadlines by,
                                                                                      cancel_source* cancel) {
-  std::string key = to.key();
-  if (std::unique_ptr<connection> pooled = take_idle(key)) {
+  const std::size_t home = pool_of(to);
+  if (std::unique_ptr<connection> pooled = take_idle(home)) {
     auto result = co_await exchange(std::move(pooled), head, body, by.first_byte, cancel);
     // `connect` stands for "closed before any byte of a reply" here: the provider dropped an idle connection.
     if (result || result.error() != call_fault::connect) co_return result;
   }
-  auto fresh = co_await connect(to, std::move(key), std::min(by.connect, by.first_byte), cancel);
+  auto fresh = co_await connect(to, home, std::min(by.connect, by.first_byte), cancel);
   if (!fresh) co_return std::unexpected{fresh.error()};
   auto result = co_await exchange(std::move(*fresh), head, body, by.first_byte, cancel);
   if (!result && result.error() == call_fault::connect) co_return std::unexpected{call_fault::reset};
@@ -365,7 +370,7 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::
 }
 
 task<std::expected<std::unique_ptr<pooled_client::connection>, call_fault>> pooled_client::connect(
-    const origin& to, std::string key, instant by, cancel_source* cancel) {
+    const origin& to, std::size_t home, instant by, cancel_source* cancel) {
   auto tcp = co_await connect_tcp(to, by, cancel);
   if (!tcp) co_return std::unexpected{tcp.error()};
   if (to.tls) {
@@ -376,7 +381,7 @@ task<std::expected<std::unique_ptr<pooled_client::connection>, call_fault>> pool
     if (done == io_error::timeout) co_return std::unexpected{call_fault::connect_timeout};
     if (done != io_error::none) co_return std::unexpected{call_fault::tls};
   }
-  co_return std::make_unique<connection>(*this, std::move(key), std::move(*tcp));
+  co_return std::make_unique<connection>(*this, home, std::move(*tcp));
 }
 
 task<std::expected<std::unique_ptr<stream>, call_fault>> pooled_client::connect_tcp(const origin& to,

@@ -7,7 +7,6 @@
 #include <expected>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "runtime/client/upstream.h"
@@ -37,11 +36,16 @@ class pooled_client final : public upstream_client {
  private:
   class connection;
   class reply;
-  using pool = std::vector<std::unique_ptr<connection>>;
+  // Origins come from the configuration: few, and looked up by comparing.
+  struct pool {
+    origin to;
+    std::vector<std::unique_ptr<connection>> idle;
+  };
 
-  std::unique_ptr<connection> take_idle(const std::string& key);
+  std::size_t pool_of(const origin& to);
+  std::unique_ptr<connection> take_idle(std::size_t from);
   void give_back(std::unique_ptr<connection> c);
-  task<std::expected<std::unique_ptr<connection>, call_fault>> connect(const origin& to, std::string key,
+  task<std::expected<std::unique_ptr<connection>, call_fault>> connect(const origin& to, std::size_t home,
                                                                        instant by, cancel_source* cancel);
   task<std::expected<std::unique_ptr<stream>, call_fault>> connect_tcp(const origin& to, instant by,
                                                                        cancel_source* cancel);
@@ -55,7 +59,7 @@ class pooled_client final : public upstream_client {
   resolver& names_;
   ssl_ctx_st& tls_;
   client_settings settings_;
-  std::unordered_map<std::string, pool> idle_;
+  std::vector<pool> pools_;
   struct sweep_timer : timer {
     sweep_timer(loop& l, pooled_client& c)
         : timer{l, [](timer& t) { static_cast<sweep_timer&>(t).client.sweep(); }}, client{c} {}
