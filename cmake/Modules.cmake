@@ -1,11 +1,8 @@
 # tidegate_module(path DEPS <module>... LIBS <target>...): one static library from src/<path>/*.cpp.
 # Files named *_test.cpp go into the unit test binary, *_bench.cpp into the micro benchmark.
 set_property(GLOBAL PROPERTY TIDEGATE_MODULES "")
-# A folder cannot be named like the command ./test.
+# Named so because a folder cannot be named like the command ./test.
 set(TIDEGATE_TEST_DIR "${CMAKE_SOURCE_DIR}/tests")
-if(NOT IS_DIRECTORY "${TIDEGATE_TEST_DIR}")
-  set(TIDEGATE_TEST_DIR "${CMAKE_SOURCE_DIR}/test")
-endif()
 
 function(tidegate_target_name path out)
   string(REPLACE "/" "_" flat "${path}")
@@ -69,6 +66,7 @@ function(tidegate_tests)
     file(GLOB sources CONFIGURE_DEPENDS "${TIDEGATE_TEST_DIR}/${suite}/*.cpp")
     if(sources AND TARGET GTest::gtest)
       add_executable(${suite}_test ${sources})
+      add_dependencies(${suite}_test tidegate)  # some of its tests start the binary beside it
       target_link_libraries(${suite}_test PRIVATE tg_app GTest::gtest GTest::gmock GTest::gtest_main)
       target_include_directories(${suite}_test PRIVATE "${TIDEGATE_TEST_DIR}")
       target_compile_definitions(${suite}_test PRIVATE TIDEGATE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
