@@ -78,12 +78,10 @@ task<void> run::go() {
   const duration limit = snapshot_->time.v1;
   deadline_ = started_ + std::min(call_.timeout.value_or(limit), limit);
   reply_.set_deadline(deadline_);
-  std::optional<failure> why = read();
-  if (!why) why = resolve();
-  if (why) {
-    core_.metrics().refusal(foundation::name_of(why->code));
-    record_terminal("ai_run_refused", foundation::name_of(why->code));
-    co_await tell(*why);
+  if (!admit()) {
+    core_.metrics().refusal(foundation::name_of(refusal_->code));
+    record_terminal("ai_run_refused", foundation::name_of(refusal_->code));
+    co_await tell(*refusal_);
     co_return;
   }
   record_started();
@@ -93,6 +91,13 @@ task<void> run::go() {
   }
   co_await make_legs();
   core_.metrics().overhead(services_.loop.fresh_now() - call_.arrived - upstream_time_);
+}
+
+bool run::admit() {
+  std::optional<failure> why = read();
+  if (!why) why = resolve();
+  if (why) refusal_ = std::make_unique<failure>(std::move(*why));
+  return refusal_ == nullptr;
 }
 
 task<void> run::answer_estimate() {

@@ -56,7 +56,8 @@ class run {
     foundation::error_code code;
   };
 
-  // Admission: each says why not, or nothing.
+  // Admission: each says why not, or nothing. Without a place, `refusal_` says why.
+  bool admit();
   std::optional<failure> read();
   std::optional<failure> resolve();
   std::optional<failure> choose_targets(const route& r);
@@ -139,6 +140,8 @@ class run {
     policy::switch_reason reason;
   };
   std::optional<switch_note> switched_;
+
+  std::unique_ptr<failure> refusal_;
 
   // The answer.
   bool streaming_ = false;  // the caller has been sent the head of a stream

@@ -288,6 +288,7 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
     if (!streaming_) {
       core_.health().with([&](policy::health_bank& bank) { plan.content_started(bank, now()); });
       record_events(plan);
+      from.release_head();
       if (!co_await open_stream()) {
         bad = canceled_end();
         break;

@@ -1,6 +1,7 @@
 #include "surface/v1.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -176,23 +177,21 @@ task<void> v1::answer_health(downstream& exchange) {
 
 task<void> v1::generate(downstream& exchange, call request) {
   const auto served = core_.current();
-  if (core_.draining()) {
-    co_await refuse(exchange, std::move(request), overloaded("draining", "the gateway is shutting down"));
-    co_return;
-  }
-  const gateway::core::place place = core_.enter(served->max_in_flight);
+  const gateway::core::place place =
+      core_.draining() ? gateway::core::place{} : core_.enter(served->max_in_flight);
+  std::unique_ptr<failure> why;
   if (!place) {
-    co_await refuse(exchange, std::move(request),
-                    overloaded("max_in_flight", "too many calls are in flight"));
-    co_return;
-  }
-  const auto body = co_await exchange.read_body(served->max_body);
-  if (!body) {
+    why = std::make_unique<failure>(core_.draining()
+                                        ? overloaded("draining", "the gateway is shutting down")
+                                        : overloaded("max_in_flight", "too many calls are in flight"));
+  } else if (const auto body = co_await exchange.read_body(served->max_body); !body) {
     if (body.error().status == 0) co_return;  // the caller has gone
     exchange.close_after();
-    co_await refuse(exchange, request,
-                    make_failure(code_of_http(body.error().status), std::string{body.error().reason},
-                                 body.error().status));
+    why = std::make_unique<failure>(make_failure(code_of_http(body.error().status),
+                                                 std::string{body.error().reason}, body.error().status));
+  }
+  if (why != nullptr) {
+    co_await refuse(exchange, std::move(request), std::move(*why));
     co_return;
   }
   request.arrived = std::max(request.arrived, services_.loop.now());  // a slow upload is not our overhead

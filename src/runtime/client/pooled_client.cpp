@@ -185,6 +185,11 @@ class pooled_client::reply final : public upstream_reply {
     co_return std::string_view{};
   }
 
+  void release_head() override {
+    upstream_reply::release_head();
+    std::string{}.swap(head_bytes_);
+  }
+
   bool answered() const noexcept { return answered_; }
   // The peer ended the connection in order, as a keep-alive limit does; a reset is a failure of its own.
   bool ended() const noexcept { return ended_; }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/http1/http1.h"
 #include "runtime/async/cancel.h"
@@ -48,6 +49,11 @@ class upstream_reply {
  public:
   virtual ~upstream_reply() = default;
   const http1::response_head& head() const noexcept { return head_; }
+  // Frees the head's fields once nobody needs them any more (long streams); status and framing stay.
+  virtual void release_head() {
+    std::vector<http1::field>{}.swap(head_.fields);
+    head_.reason = {};
+  }
   // The next bytes of the body, empty at its end. The view is valid until the caller next suspends or reads.
   virtual task<std::expected<std::string_view, call_fault>> read(instant deadline, cancel_source* cancel) = 0;
 

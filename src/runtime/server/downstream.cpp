@@ -175,7 +175,7 @@ void downstream::adopt(std::string_view bytes, std::size_t consumed) {
 }
 
 void downstream::release_request() {
-  head_.fields.clear();
+  std::vector<http1::field>{}.swap(head_.fields);
   head_.method = head_.target = head_.host = {};
   server_.recycle(std::move(head_bytes_));
   server_.recycle(std::move(body_));
