@@ -23,7 +23,12 @@ void core::publish(std::shared_ptr<snapshot> next, const policy::health_settings
       r.exchanges[i] = &metrics_.exchanges(name_of(static_cast<surface>(i)), r.pattern);
     }
   }
-  snapshot_.store(std::shared_ptr<const snapshot>{std::move(next)}, std::memory_order_release);
+  std::shared_ptr<const snapshot> previous = std::move(next);
+  {
+    const std::lock_guard lock{snapshot_mutex_};
+    snapshot_.swap(previous);
+  }
+  // What was served before may end here, and then outside the lock.
 }
 
 core::place core::enter(std::uint64_t max) {

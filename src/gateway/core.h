@@ -33,7 +33,10 @@ class core {
  public:
   core(observe::logger& log, observe::gateway_metrics& metrics) : log_{log}, metrics_{metrics} {}
 
-  std::shared_ptr<const snapshot> current() const { return snapshot_.load(std::memory_order_acquire); }
+  std::shared_ptr<const snapshot> current() const {
+    const std::lock_guard lock{snapshot_mutex_};
+    return snapshot_;
+  }
   // Enrolls the snapshot's providers with the health bank and makes it the one that new exchanges begin with.
   void publish(std::shared_ptr<snapshot> next, const policy::health_settings& health);
 
@@ -66,7 +69,10 @@ class core {
  private:
   observe::logger& log_;
   observe::gateway_metrics& metrics_;
-  std::atomic<std::shared_ptr<const snapshot>> snapshot_;
+  // Not std::atomic<std::shared_ptr>: libstdc++ 12 reads the pointer and then unlocks with relaxed order,
+  // which ThreadSanitizer rightly calls a race with the next store. Its lock is no cheaper than this one.
+  mutable std::mutex snapshot_mutex_;
+  std::shared_ptr<const snapshot> snapshot_;  // guarded by snapshot_mutex_
   shared_health health_;
   std::atomic<std::uint64_t> in_flight_{0};
   std::atomic<bool> draining_{false};

@@ -29,6 +29,11 @@ api_key = "env:E2E_ANTHROPIC_KEY"
 model = "m"
 failover = "immediate"
 targets = [{ provider = "primary", model = "gpt-5.2" }, { provider = "backup", model = "claude-sonnet-4-5" }]
+
+[[route]]
+model = "patient"
+failover = "after_trip"
+targets = [{ provider = "primary", model = "gpt-5.2" }, { provider = "backup", model = "claude-sonnet-4-5" }]
 `;
 const hello = { model: 'm', messages: [{ role: 'user', content: 'Hello' }] };
 
@@ -114,6 +119,52 @@ test('half-open: the probe recovers the primary (FO-6)', async () => {
   assert.equal(response.headers.get('x-tidegate-provider'), 'primary');
   const recovered = await gateway.command.event('ai_provider_recovered');
   assert.equal(recovered.fromHalfOpen, true);
+});
+
+// The window is long against one call and short against a test: calls go on until the probe has run.
+test('after_trip: two errors, then the switch, then one probe leads back, on one record (S1, S4)', async () => {
+  await start('[breaker]\nhalf_open_after = "300ms"\n');
+  const patient = { ...hello, model: 'patient' };
+  await ask.status(primary, 503, { count: 3 });
+  for (let call = 0; call < 2; call += 1) {
+    await assert.rejects(openai.chat.completions.create(patient), (error) =>
+      error.status === 503 && error.code === 'AI_PROVIDER_UNAVAILABLE' && error.error.details.attempts.length === 1);
+  }
+  assert.equal((await backup.requests()).length, 0);
+  const third = await openai.chat.completions.create(patient).withResponse();
+  assert.equal(third.response.headers.get('x-tidegate-failover'), 'from=primary; to=backup; reason=primary_unavailable');
+  const fourth = await openai.chat.completions.create(patient).withResponse();
+  assert.equal(fourth.response.headers.get('x-tidegate-failover'), 'from=primary; to=backup; reason=primary_degraded');
+  assert.equal((await primary.requests()).length, 3);
+  let provider = 'backup';
+  for (let calls = 0; provider === 'backup' && calls < 100_000; calls += 1) {
+    const { response } = await openai.chat.completions.create(patient).withResponse();
+    provider = response.headers.get('x-tidegate-provider');
+  }
+  assert.equal(provider, 'primary');
+  const recovered = await gateway.command.event('ai_provider_recovered');
+  assert.equal(recovered.fromHalfOpen, true);
+  const lines = gateway.command.lines;
+  const started = new Set(lines.filter((line) => line.event === 'ai_run_started').map((line) => line.traceId));
+  for (const event of ['ai_provider_degraded', 'ai_provider_failover', 'ai_provider_half_open_probe', 'ai_provider_recovered']) {
+    const found = lines.filter((line) => line.event === event);
+    assert.ok(found.length > 0, event);
+    for (const line of found) assert.ok(started.has(line.traceId), event);
+  }
+  assert.equal(lines.filter((line) => line.event === 'ai_provider_half_open_probe').length, 1);
+});
+
+test('after_trip: pushback and a refused credential pass through without a switch (T11, T12)', async () => {
+  await start();
+  const patient = { ...hello, model: 'patient' };
+  await ask.status(primary, 429);
+  await assert.rejects(openai.chat.completions.create(patient), (error) =>
+    error.status === 429 && error.code === 'AI_RATE_LIMITED' && error.error.details.source === 'upstream');
+  for (let call = 0; call < 5; call += 1) {
+    await ask.status(primary, 401);
+    await assert.rejects(openai.chat.completions.create(patient), (error) => error.code === 'AI_AUTH_FAILED');
+  }
+  assert.equal((await backup.requests()).length, 0);
 });
 
 test('both fail: one error that names them, in either dialect (FO-9)', async () => {

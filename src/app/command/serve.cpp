@@ -1,6 +1,7 @@
 // tidegate serve: from options to a running node, then signals until the end.
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,6 +53,14 @@ class directory_lock {
   explicit directory_lock(int fd) : fd_{fd} {}
   int fd_;
 };
+
+// Two descriptors a call: the soft limit that most systems start with would stop at a few hundred.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 void warn_all(observe::logger& log, const std::vector<config_warning>& warnings) {
   for (const config_warning& w : warnings)
