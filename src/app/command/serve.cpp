@@ -258,6 +258,7 @@ class serving {
 }  // namespace
 
 int run_serve(const serve_options& options) {
+  raise_descriptor_limit();
   block_signals();
   return serving{options}.run();
 }
