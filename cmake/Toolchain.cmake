@@ -4,6 +4,9 @@ find_package(OpenSSL 3 REQUIRED)
 find_package(simdjson REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)
+pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
 
 # The binary alone builds without the test packages; presets that exist for tests refuse to go without.
 option(TIDEGATE_REQUIRE_TESTS "Fail where the test packages are missing" OFF)
