@@ -39,7 +39,10 @@ bool same_endpoint(const provider_identity& a, const provider_identity& b) {
 provider_index health_bank::enroll(const provider_identity& identity) {
   const auto known = find(identity.name);
   if (!known) {
-    entries_.push_back({identity, breaker{settings_.breaker}, {}});
+    entry e;
+    e.identity = identity;
+    e.circuit.configure(settings_.breaker);
+    entries_.push_back(std::move(e));
     return static_cast<provider_index>(entries_.size() - 1);
   }
   entry& e = at(*known);
@@ -56,6 +59,7 @@ duration health_bank::rest_of(std::optional<duration> retry_after) const {
 }
 
 void health_bank::rest_until(entry& e, std::string_view model, instant until, instant now) {
+  ++e.rests;
   std::erase_if(e.cooldowns, [now](const cooldown& c) { return c.until <= now; });
   for (cooldown& c : e.cooldowns) {
     if (c.model != model) continue;
@@ -95,32 +99,53 @@ void health_bank::configure(health_settings settings) {
   for (entry& e : entries_) e.circuit.configure(settings.breaker);
 }
 
+provider_snapshot health_bank::snapshot_of(const entry& e, instant now, wall_time wall) {
+  provider_snapshot saved{e.identity, e.circuit.snapshot(now, wall), {}, e.revision};
+  for (const cooldown& c : e.cooldowns) {
+    if (c.until > now)
+      saved.cooldowns.push_back({c.model, wall + std::chrono::ceil<milliseconds>(c.until - now)});
+  }
+  return saved;
+}
+
 std::vector<provider_snapshot> health_bank::snapshot(instant now, wall_time wall) const {
   std::vector<provider_snapshot> all;
   all.reserve(entries_.size());
-  for (const entry& e : entries_) {
-    provider_snapshot saved{e.identity, e.circuit.snapshot(now, wall), {}};
-    for (const cooldown& c : e.cooldowns) {
-      if (c.until > now)
-        saved.cooldowns.push_back({c.model, wall + std::chrono::ceil<milliseconds>(c.until - now)});
-    }
-    all.push_back(std::move(saved));
-  }
+  for (const entry& e : entries_) all.push_back(snapshot_of(e, now, wall));
   return all;
+}
+
+// A window always begins under a new generation, so its start needs no look of its own.
+health_bank::recorded_state health_bank::state_of(const entry& e) {
+  return {e.circuit.consecutive_failures(), e.circuit.generation(), e.rests};
+}
+
+std::optional<provider_snapshot> health_bank::take_change(provider_index provider, instant now,
+                                                          wall_time wall) {
+  entry& e = at(provider);
+  const recorded_state state = state_of(e);
+  if (state == e.recorded) return std::nullopt;
+  e.recorded = state;
+  ++e.revision;
+  return snapshot_of(e, now, wall);
 }
 
 void health_bank::restore(std::span<const provider_snapshot> saved, instant now, wall_time wall) {
   const auto window = std::chrono::ceil<milliseconds>(settings_.cooldown_max);
   for (const provider_snapshot& s : saved) {
     const auto known = find(s.identity.name);
-    if (!known || !same_endpoint(at(*known).identity, s.identity)) continue;
+    if (!known) continue;
     entry& e = at(*known);
+    // Also where the state is not taken over: a record of the new endpoint must count as the newer one.
+    e.revision = std::max(e.revision, s.revision);
+    if (!same_endpoint(e.identity, s.identity)) continue;
     e.circuit.restore(s.breaker, now, wall);
     for (const cooldown_snapshot& c : s.cooldowns) {
       if (c.until <= wall) continue;
       rest_until(e, c.model,
                  now + std::min<duration>(std::min(c.until - wall, window), settings_.cooldown_max), now);
     }
+    e.recorded = state_of(e);
   }
 }
 

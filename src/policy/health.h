@@ -43,6 +43,8 @@ struct provider_snapshot {
   provider_identity identity;
   breaker_snapshot breaker;
   std::vector<cooldown_snapshot> cooldowns;
+  // Rises with every change of this provider's health: of two snapshots the higher one is the newer.
+  std::uint64_t revision = 0;
 };
 
 class health_bank {
@@ -79,6 +81,10 @@ class health_bank {
   const health_settings& settings() const { return settings_; }
 
   std::vector<provider_snapshot> snapshot(foundation::instant now, foundation::wall_time wall) const;
+  // What is to be recorded of this provider: nothing while its health is as it was when last asked. Costs a
+  // few comparisons then.
+  std::optional<provider_snapshot> take_change(provider_index provider, foundation::instant now,
+                                               foundation::wall_time wall);
   // Gives enrolled providers their saved state back; those unknown here or with another URL or credential are
   // passed over. Rests are clipped to [0, full window] (NFR-2).
   void restore(std::span<const provider_snapshot> saved, foundation::instant now, foundation::wall_time wall);
@@ -88,11 +94,23 @@ class health_bank {
     std::string model;
     foundation::instant until;
   };
+  // What take_change compares; a new entry is as recorded as an untouched provider can be.
+  struct recorded_state {
+    std::uint32_t failures = 0;
+    std::uint64_t generation = 0;
+    std::uint64_t rests = 0;
+    bool operator==(const recorded_state&) const = default;
+  };
   struct entry {
     provider_identity identity;
     breaker circuit;
     std::vector<cooldown> cooldowns;
+    std::uint64_t rests = 0;  // how often a cooldown began or grew
+    std::uint64_t revision = 0;
+    recorded_state recorded;
   };
+  static recorded_state state_of(const entry& e);
+  static provider_snapshot snapshot_of(const entry& e, foundation::instant now, foundation::wall_time wall);
 
   entry& at(provider_index provider);
   const entry& at(provider_index provider) const;
