@@ -1,20 +1,12 @@
 #include <algorithm>
-#include <cmath>
 
 #include "protocol/dialect/anthropic_messages.h"
 
 namespace tidegate::protocol::dialect::anthropic {
 namespace {
 
-// No counter of one exchange comes near this; it keeps sums of untrusted numbers from overflowing.
-constexpr std::int64_t counter_max = 1'000'000'000'000;
-
 std::optional<std::int64_t> counter(const std::optional<json::value>& v) {
-  if (!v || !v->is_number()) return std::nullopt;
-  if (const auto n = v->as_int()) return std::clamp(*n, std::int64_t{0}, counter_max);
-  const auto d = v->as_double();
-  if (!d || !std::isfinite(*d)) return 0;
-  return static_cast<std::int64_t>(std::clamp(*d, 0.0, static_cast<double>(counter_max)));
+  return v && v->is_number() ? std::optional{token_count(v)} : std::nullopt;
 }
 
 bool read_block(json::value v, std::vector<part>& out) {

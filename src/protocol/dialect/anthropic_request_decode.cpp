@@ -331,8 +331,8 @@ std::expected<request, complaint> decode_request(json::value body) { return requ
 
 std::expected<request_summary, complaint> summarize(json::value body) {
   if (!body.is_object()) return std::unexpected{complaint{"the request body must be a JSON object", ""}};
-  const auto [model, stream, max_tokens] =
-      pick(body, std::array<std::string_view, 3>{"model", "stream", "max_tokens"});
+  const auto [model, stream, max_tokens, thinking] =
+      pick(body, std::array<std::string_view, 4>{"model", "stream", "max_tokens", "thinking"});
   request_summary out;
   auto name = model ? model->as_string() : std::nullopt;
   if (!name) return std::unexpected{complaint{"model: field required, a string", "model"}};
@@ -346,8 +346,12 @@ std::expected<request_summary, complaint> summarize(json::value body) {
   if (max_tokens) {
     out.max_tokens = max_tokens->as_int();
     if (!out.max_tokens) return std::unexpected{complaint{"max_tokens: must be an integer", "max_tokens"}};
+    if (*out.max_tokens < 1)
+      return std::unexpected{complaint{"max_tokens: must be at least 1", "max_tokens"}};
     out.max_tokens_field = "max_tokens";
   }
+  const auto thinks = thinking ? thinking->find("type") : std::nullopt;
+  if (thinks && thinks->equals("enabled")) out.thinking_budget = thinking->int_at("budget_tokens");
   return out;
 }
 

@@ -237,7 +237,18 @@ TEST(anthropic_request, max_tokens_is_always_there) {
   r.thinking = effort_of("medium");
   EXPECT_TRUE(encoded(r).contains(R"("max_tokens":8192)"));
   EXPECT_TRUE(encoded(r).contains(R"("thinking":{"type":"enabled","budget_tokens":4096})"));
+}
+
+// The gateway's own cap must not silently turn off the thinking that was asked for.
+TEST(anthropic_request, an_effort_shrinks_to_half_of_the_bound) {
+  request r = asking("q");
+  r.thinking = effort_of("medium");
+  r.max_tokens = 4097;
+  EXPECT_TRUE(encoded(r).contains(R"("budget_tokens":4096)"));
   r.max_tokens = 4096;
+  EXPECT_TRUE(encoded(r).contains(R"("budget_tokens":2048)"));
+  EXPECT_TRUE(encoded(r).contains(R"("max_tokens":4096)"));
+  r.max_tokens = 2047;
   EXPECT_FALSE(encoded(r).contains("thinking"));
 }
 

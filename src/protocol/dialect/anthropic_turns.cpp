@@ -96,8 +96,12 @@ thinking_plan plan_thinking(const request& r, const std::vector<turn>& turns) {
     return plan;
   }
   const std::int64_t wanted = asked.budget_tokens.value_or(budget_of_effort(asked.effort).value_or(0));
-  const std::int64_t budget = std::clamp(wanted, std::int64_t{0}, budget_tokens_max);
-  if (budget == 0 || (r.max_tokens && budget >= *r.max_tokens)) return plan;
+  std::int64_t budget = std::clamp(wanted, std::int64_t{0}, budget_tokens_max);
+  // A level is a hint: under a lower bound half of it goes to thinking, as long as that is a legal budget.
+  if (r.max_tokens && budget >= *r.max_tokens) {
+    budget = *r.max_tokens / 2 >= budget_tokens_min ? *r.max_tokens / 2 : 0;
+  }
+  if (budget == 0) return plan;
   plan.how = mode::budget;
   plan.budget_tokens = std::max(budget, budget_tokens_min);
   return plan;

@@ -112,12 +112,15 @@ struct request {
   friend bool operator==(const request&, const request&) = default;
 };
 
+// The same in every dialect (USE-2). OpenAI's prompt_tokens and input_tokens hold the cached ones and the
+// cache writes already; Anthropic's input_tokens are only the rest, so that its three counts are summed up
+// and taken apart again on the way out. Every count is at least 0 and bounded (token_count_max in shared.h).
 struct usage {
   std::int64_t prompt = 0;  // all input tokens: uncached + cached + cache writes
   std::int64_t completion = 0;
   std::int64_t cached = 0;       // read from a cache, part of `prompt`
   std::int64_t cache_write = 0;  // written to a cache, part of `prompt`
-  std::int64_t reasoning = 0;    // part of `completion`
+  std::int64_t reasoning = 0;    // part of `completion`, but for vendors that report it beside (xAI)
   bool known = false;            // the provider reported it
 
   friend bool operator==(const usage&, const usage&) = default;

@@ -30,8 +30,12 @@ struct request_summary {
   std::string model;
   bool stream = false;
   bool stream_usage = false;  // openai_chat: stream_options.include_usage
+  // At least 1. openai_chat has two names for it; the larger one where both are there.
   std::optional<std::int64_t> max_tokens;
   std::string max_tokens_field;  // the member that carried it; empty when none
+  std::int64_t choices = 1;      // openai_chat: `n`, at least 1; each may use up max_tokens
+  // anthropic_messages: thinking.budget_tokens, which the vendor wants below max_tokens.
+  std::optional<std::int64_t> thinking_budget;
 };
 
 // What a raw event of a same-dialect stream means to the relay.

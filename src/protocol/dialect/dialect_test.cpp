@@ -162,7 +162,58 @@ TEST(dialect_usage, numbers_that_make_no_sense_are_zero) {
   EXPECT_EQ(token_count(std::nullopt), 0);
   EXPECT_EQ(token_count(parsed("12.0")), 12);
   EXPECT_EQ(token_count(parsed("1e3")), 1000);
-  EXPECT_EQ(token_count(parsed("1e300")), 1'000'000'000'000'000);
+  EXPECT_EQ(token_count(parsed("1e300")), token_count_max);
+}
+
+// USE-2: a fallback only stands in for a name that is missing.
+TEST(dialect_usage, an_explicit_zero_wins_over_a_fallback) {
+  const auto read = [](std::string_view text) { return read_openai_usage(parsed(text)); };
+  EXPECT_EQ(read(R"({"prompt_tokens":9,"cached_tokens":0,"cachedTokens":5})").cached, 0);
+  EXPECT_EQ(read(R"({"prompt_tokens":9,"cached_tokens":null,"cachedTokens":5})").cached, 5);
+  EXPECT_EQ(read(R"({"prompt_tokens":9,"cached_tokens":0,"cache_read_input_tokens":5})").cached, 5);
+  EXPECT_EQ(read(R"({"completion_tokens":0,"output_tokens":5,"prompt_tokens":1})").completion, 0);
+}
+
+TEST(dialect_usage, no_count_is_negative_or_beyond_its_bound) {
+  constexpr std::string_view absurd[] = {
+      "-1",  "-1e300", "1e300", "1e999", "9223372036854775807", "99999999999999999999999",
+      "0.5", "\"7\"",  "[]",    "null"};
+  for (const std::string_view count : absurd) {
+    std::string openai = R"({"usage":{"prompt_tokens":#,"completion_tokens":#,"prompt_tokens_details":)"
+                         R"({"cached_tokens":#,"cache_write_tokens":#},"completion_tokens_details":)"
+                         R"({"reasoning_tokens":#}}})";
+    std::string anthropic = R"({"usage":{"input_tokens":#,"output_tokens":#,"cache_read_input_tokens":#,)"
+                            R"("cache_creation_input_tokens":#}})";
+    for (std::string* body : {&openai, &anthropic}) {
+      for (std::size_t at = 0; (at = body->find('#', at)) != std::string::npos;) body->replace(at, 1, count);
+    }
+    for (const usage& u :
+         {openai_chat().usage_of(parsed(openai)), openai_responses().usage_of(parsed(openai)),
+          anthropic_messages().usage_of(parsed(anthropic))}) {
+      for (const std::int64_t n : {u.completion, u.cached, u.cache_write, u.reasoning}) {
+        EXPECT_GE(n, 0) << count;
+        EXPECT_LE(n, token_count_max) << count;
+      }
+      EXPECT_LE(u.prompt, 3 * token_count_max) << count;
+      EXPECT_LE(u.cached + u.cache_write, u.prompt) << count;
+    }
+  }
+}
+
+// `prompt` means the same whoever reported it: cached and written ones included.
+TEST(dialect_usage, the_same_call_reads_the_same_in_every_dialect) {
+  const usage chat = openai_chat().usage_of(
+      parsed(R"({"usage":{"prompt_tokens":100,"completion_tokens":7,)"
+             R"("prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":30}}})"));
+  const usage responses = openai_responses().usage_of(
+      parsed(R"({"usage":{"input_tokens":100,"output_tokens":7,)"
+             R"("input_tokens_details":{"cached_tokens":60,"cache_write_tokens":30}}})"));
+  const usage messages = anthropic_messages().usage_of(
+      parsed(R"({"usage":{"input_tokens":10,"output_tokens":7,)"
+             R"("cache_read_input_tokens":60,"cache_creation_input_tokens":30}})"));
+  EXPECT_EQ(chat, messages);
+  EXPECT_EQ(chat, responses);
+  EXPECT_EQ(chat.prompt, 100);
 }
 
 TEST(dialect_shared, data_urls_are_taken_apart) {

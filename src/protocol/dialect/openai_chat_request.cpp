@@ -41,16 +41,28 @@ constexpr std::array<std::string_view, 32> request_names{"model",
                                                          "safety_identifier",
                                                          "service_tier"};
 
-// max_completion_tokens wins over its deprecated elder, as it does at OpenAI.
-std::optional<std::int64_t> read_max_tokens(const fields& body, std::string& field, findings& found) {
+constexpr std::string_view bound_name = "max_completion_tokens";
+constexpr std::string_view older_bound_name = "max_tokens";
+
+std::optional<std::int64_t> read_bound(const fields& body, std::string_view name, findings& found) {
   const field_path root;
-  for (const std::string_view name : {"max_completion_tokens", "max_tokens"}) {
-    const std::optional<std::int64_t> n = read_token_bound(body[name], root.member(name), found);
-    if (!n.has_value()) continue;
-    field = name;
-    return n;
-  }
-  return std::nullopt;
+  return read_token_bound(body[name], root.member(name), found);
+}
+
+// Providers differ in which of the two names they heed, so the larger one is what may be spent.
+void summarize_bound(const fields& body, request_summary& out, findings& found) {
+  const std::optional<std::int64_t> newer = read_bound(body, bound_name, found);
+  const std::optional<std::int64_t> older = read_bound(body, older_bound_name, found);
+  out.max_tokens = std::max(newer, older);
+  if (out.max_tokens.has_value()) out.max_tokens_field = newer >= older ? bound_name : older_bound_name;
+}
+
+std::int64_t read_choices(const fields& body, findings& found) {
+  const field_path root;
+  const field_path where = root.member("n");
+  const std::int64_t n = read_int(body["n"], where, found).value_or(1);
+  if (n < 1) found.wrong_type(where, "at least 1");
+  return n;
 }
 
 bool read_include_usage(const fields& body, findings& found) {
@@ -262,8 +274,10 @@ void read_reasoning(const fields& body, request& out, findings& found) {
 
 void read_settings(const fields& body, request& out, findings& found) {
   const field_path root;
-  std::string unused;
-  out.max_tokens = read_max_tokens(body, unused, found);
+  // The newer name wins over its elder, as it does at OpenAI.
+  out.max_tokens = read_bound(body, bound_name, found);
+  const std::optional<std::int64_t> older = read_bound(body, older_bound_name, found);
+  if (!out.max_tokens.has_value()) out.max_tokens = older;
   out.temperature = read_number(body["temperature"], root.member("temperature"), found);
   out.top_p = read_number(body["top_p"], root.member("top_p"), found);
   out.top_k = read_int(body["top_k"], root.member("top_k"), found);
@@ -274,8 +288,8 @@ void read_settings(const fields& body, request& out, findings& found) {
   if (out.user.empty()) out.user = read_string(body["user"], root.member("user"), found).value_or("");
 }
 
-constexpr std::array<std::string_view, 5> summary_names{"model", "stream", "stream_options", "max_tokens",
-                                                        "max_completion_tokens"};
+constexpr std::array<std::string_view, 6> summary_names{
+    "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"};
 
 }  // namespace
 
@@ -287,7 +301,8 @@ std::expected<request_summary, complaint> summarize(json::value body) {
   out.model = read_model(members, found);
   out.stream = read_bool(members["stream"], root.member("stream"), found).value_or(false);
   out.stream_usage = read_include_usage(members, found);
-  out.max_tokens = read_max_tokens(members, out.max_tokens_field, found);
+  summarize_bound(members, out, found);
+  out.choices = read_choices(members, found);
   if (!found.clean()) return std::unexpected{*found.first};
   return out;
 }

@@ -42,6 +42,10 @@ void refuse_logprobs(json::value body, const field_path& root, findings& found) 
 tool read_tool(json::value given, const field_path& at, findings& found) {
   tool out;
   const std::string type = given.string_or("type", "");
+  if (type == "custom") {
+    found.report(at.member("type"), "a custom tool takes free text, which the tools of this target cannot");
+    return out;
+  }
   if (type != "function") {
     found.report(at.member("type"), "a tool of type '" + type + "' cannot be translated");
     return out;

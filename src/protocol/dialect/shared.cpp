@@ -230,12 +230,12 @@ bool has_kind(std::span<const part> parts, part_kind kind) {
 
 std::int64_t token_count(std::optional<json::value> v) {
   if (!v.has_value()) return 0;
-  if (const std::optional<std::int64_t> n = v->as_int()) return std::max<std::int64_t>(*n, 0);
-  // Far above any real count and far below where sums of counts could overflow.
-  constexpr double count_max = 1e15;
+  if (const std::optional<std::int64_t> n = v->as_int()) {
+    return std::clamp(*n, std::int64_t{0}, token_count_max);
+  }
   const double n = v->as_double().value_or(0.0);
   if (!std::isfinite(n) || n <= 0.0) return 0;
-  return static_cast<std::int64_t>(std::min(n, count_max));
+  return static_cast<std::int64_t>(std::min(n, static_cast<double>(token_count_max)));
 }
 
 std::optional<std::int64_t> first_count(json::value object, std::initializer_list<std::string_view> names) {
@@ -306,11 +306,9 @@ usage read_openai_usage(std::optional<json::value> v) {
   detail_counts output;
   read_details(counts["completion_tokens_details"], output);
   read_details(counts["output_tokens_details"], output);
-  out.cached = input.cached;
-  for (const std::string_view name :
-       {"cached_tokens", "cachedTokens", "cache_read_input_tokens", "prompt_cache_hit_tokens"}) {
-    out.cached = std::max(out.cached, token_count(counts[name]));
-  }
+  out.cached = std::max({input.cached, first_of(counts, {"cached_tokens", "cachedTokens"}).value_or(0),
+                         token_count(counts["cache_read_input_tokens"]),
+                         token_count(counts["prompt_cache_hit_tokens"])});
   out.cached = std::min(out.cached, out.prompt);
   out.cache_write = std::max(input.cache_write, token_count(counts["cache_creation_input_tokens"]));
   out.cache_write = std::min(out.cache_write, out.prompt - out.cached);

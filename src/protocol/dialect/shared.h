@@ -117,7 +117,9 @@ bool has_kind(std::span<const part> parts, part_kind kind);
 
 // --- usage (USE-2)
 
-// A count as reported: 0 for what is no finite, positive number.
+// No count of one exchange comes near this; it keeps sums and prices of untrusted numbers from overflowing.
+inline constexpr std::int64_t token_count_max = 1'000'000'000'000;
+// A count as reported: 0 for what is no finite, positive number; at most token_count_max.
 std::int64_t token_count(std::optional<json::value> v);
 // The first of `names` that is present and not null; an explicit 0 counts.
 std::optional<std::int64_t> first_count(json::value object, std::initializer_list<std::string_view> names);
