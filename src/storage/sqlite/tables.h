@@ -1,0 +1,91 @@
+// The ports over one worker. Each call is one job; the answers come from the worker's thread.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "storage/sqlite/worker.h"
+#include "storage/stores.h"
+
+namespace tidegate::storage::sqlite {
+
+class key_table final : public key_store {
+ public:
+  explicit key_table(worker& on) : worker_{on} {}
+  void put(client_key key, done<void> answer) override;
+  void list(done<std::vector<client_key>> answer) override;
+  void revoke(std::string id, wall_time at, done<client_key> answer) override;
+  void rotate(std::string id, mac_bytes mac, wall_time at, done<client_key> answer) override;
+
+ private:
+  worker& worker_;
+};
+
+class secret_table final : public secret_store {
+ public:
+  explicit secret_table(worker& on) : worker_{on} {}
+  void set(std::string name, std::string sealed, wall_time at, done<void> answer) override;
+  void list(done<std::vector<secret_entry>> answer) override;
+  void get(std::string name, done<std::optional<std::string>> answer) override;
+  void remove(std::string name, done<void> answer) override;
+
+ private:
+  worker& worker_;
+};
+
+class setting_table final : public setting_store {
+ public:
+  explicit setting_table(worker& on) : worker_{on} {}
+  void apply(std::vector<setting_change> changes, std::vector<secret_change> secrets, wall_time at,
+             done<void> answer) override;
+  void list(std::string prefix, done<std::vector<setting>> answer) override;
+  void get(std::string name, done<std::optional<std::string>> answer) override;
+
+ private:
+  worker& worker_;
+};
+
+class trace_table final : public trace_store {
+ public:
+  trace_table(worker& on, std::shared_ptr<const sealer> seal, bool keeps_texts)
+      : worker_{on}, seal_{std::move(seal)}, writing_seal_{keeps_texts ? seal_ : nullptr} {}
+  void put(std::vector<trace_record> batch, done<void> answer) override;
+  void get(std::string run_id, done<std::optional<trace_record>> answer) override;
+  void put_feedback(feedback_record feedback, done<feedback_outcome> answer) override;
+  void feedback_of(std::string run_id, done<std::vector<stored_feedback>> answer) override;
+  void is_strong_negative(std::string group, done<bool> answer) override;
+  void purge(wall_time completed_before, std::size_t rows_max, done<std::size_t> answer) override;
+
+ private:
+  worker& worker_;
+  std::shared_ptr<const sealer> seal_;
+  std::shared_ptr<const sealer> writing_seal_;  // null: texts are left out
+};
+
+class reply_table final : public reply_store {
+ public:
+  reply_table(worker& on, std::shared_ptr<const sealer> seal, reply_bounds bounds)
+      : worker_{on}, seal_{std::move(seal)}, bounds_{bounds} {}
+  void put(reply_key key, kept_reply reply, done<void> answer) override;
+  void get(reply_key key, done<std::optional<kept_reply>> answer) override;
+  void purge(wall_time created_before, done<std::size_t> answer) override;
+
+ private:
+  worker& worker_;
+  std::shared_ptr<const sealer> seal_;
+  reply_bounds bounds_;
+};
+
+// Inside a transaction of the caller's; shared by secret_table and setting_table.
+result<void> write_secret(connection& db, const std::string& name, const std::string& sealed, wall_time at);
+// Whether there was one.
+result<bool> erase_secret(connection& db, const std::string& name);
+// The one number of a statement's only row.
+result<std::int64_t> count_of(connection& db, const char* sql);
+
+template <typename T>
+std::unexpected<store_failure> pass_on(result<T>& failed) {
+  return std::unexpected{std::move(failed.error())};
+}
+
+}  // namespace tidegate::storage::sqlite

@@ -1,0 +1,97 @@
+// The thread that owns the connection, and the queue in front of it.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "storage/result.h"
+#include "storage/sqlite/connection.h"
+
+namespace tidegate::storage::sqlite {
+
+// What a job asks of its commit.
+enum class durability : std::uint8_t {
+  process,  // survives the end of the process
+  power,    // survives a power loss
+};
+
+class job {
+ public:
+  virtual ~job() = default;
+  // In a savepoint; false: what it changed is undone.
+  virtual bool run(connection& db) = 0;
+  // After the commit. `failed` is null, or why the whole transaction was lost.
+  virtual void answer(const store_failure* failed) = 0;
+};
+
+class worker {
+ public:
+  worker(std::unique_ptr<connection> db, std::size_t calls_max, std::size_t bytes_max);
+  // Runs what is queued first.
+  ~worker();
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+
+  // `work(connection&) -> result<T>` on the worker's thread, then `answer` with its result. `bytes` counts
+  // against the queue's bound. Any thread.
+  template <typename T, typename Work>
+  void submit(durability need, std::size_t bytes, Work work, done<T> answer) {
+    auto made = std::make_unique<typed_job<T, Work>>(std::move(work), std::move(answer));
+    if (auto refused = push({std::move(made), need, bytes})) {
+      static const store_failure full{store_problem::overloaded, "the store's queue is full"};
+      refused->answer(&full);
+    }
+  }
+
+ private:
+  template <typename T, typename Work>
+  class typed_job final : public job {
+   public:
+    typed_job(Work work, done<T> answer) : work_{std::move(work)}, answer_{std::move(answer)} {}
+    bool run(connection& db) override {
+      outcome_ = work_(db);
+      return outcome_.has_value();
+    }
+    void answer(const store_failure* failed) override {
+      answer_(failed != nullptr ? result<T>{std::unexpected{*failed}} : std::move(outcome_));
+    }
+
+   private:
+    Work work_;
+    done<T> answer_;
+    result<T> outcome_ = std::unexpected{store_failure{}};
+  };
+
+  struct queued {
+    std::unique_ptr<job> work;
+    durability need = durability::process;
+    std::size_t bytes = 0;
+  };
+
+  // Gives the job back where there is no room.
+  std::unique_ptr<job> push(queued entry);
+  void loop();
+  std::deque<queued> take();
+  result<void> run_all(std::deque<queued>& batch);
+  result<void> run_one(job& work);
+
+  // One transaction's: bounds how long the first of it waits for the last.
+  static constexpr std::size_t batch_max = 512;
+  const std::unique_ptr<connection> db_;
+  const std::size_t calls_max_;
+  const std::size_t bytes_max_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  // Guarded by mutex_.
+  std::deque<queued> queue_;
+  std::size_t bytes_ = 0;
+  bool stopping_ = false;
+  std::thread thread_;  // last: it starts when everything above stands
+};
+
+}  // namespace tidegate::storage::sqlite
