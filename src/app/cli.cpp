@@ -92,6 +92,112 @@ void add_load(CLI::App& app, command::load_options& options, load_texts& texts) 
   load->add_flag("--json", options.json, "Print JSON");
 }
 
+void add_place(CLI::App& app, command::desk_place& place) {
+  add_config_option(app, place.config);
+  app.add_option("--data", place.data, "Data directory")->type_name("DIR");
+}
+
+CLI::App* add_key_action(CLI::App& keys, command::key_options& options, command::key_action action,
+                         const char* name, const char* help) {
+  CLI::App* sub = keys.add_subcommand(name, help);
+  add_place(*sub, options.place);
+  sub->add_flag("--json", options.json, "Print JSON");
+  sub->callback([&options, action] { options.action = action; });
+  return sub;
+}
+
+void add_key(CLI::App& app, command::key_options& options) {
+  using command::key_action;
+  CLI::App* keys = app.add_subcommand("key", "Make, list, revoke and rotate client keys");
+  keys->require_subcommand(1);
+  CLI::App* create = add_key_action(*keys, options, key_action::create, "create",
+                                    "Make a client key and print it, this once");
+  create->add_option("--name", options.name, "What the key is called")->required()->type_name("N");
+  create->add_option("--policy", options.policy, "Its limits and budgets")
+      ->type_name("P")
+      ->capture_default_str();
+  create->add_option("--project", options.projects, "A project it may use; all where none is named")
+      ->type_name("X")
+      ->allow_extra_args(false);
+  create->add_option("--channel", options.channels, "A channel it may call; all where none is named")
+      ->type_name("C")
+      ->allow_extra_args(false);
+  create->add_option("--role", options.role, "What it may do")
+      ->type_name("ROLE")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"client", "admin"}));
+  add_key_action(*keys, options, key_action::list, "list", "Show all client keys");
+  add_key_action(*keys, options, key_action::revoke, "revoke", "End a client key for good")
+      ->add_option("id", options.id, "The key's id")
+      ->required()
+      ->type_name("ID");
+  add_key_action(*keys, options, key_action::rotate, "rotate",
+                 "Give a client a new key under the same id; the old one ends at once")
+      ->add_option("id", options.id, "The key's id")
+      ->required()
+      ->type_name("ID");
+}
+
+CLI::App* add_secret_action(CLI::App& secrets, command::secret_options& options,
+                            command::secret_action action, const char* name, const char* help) {
+  CLI::App* sub = secrets.add_subcommand(name, help);
+  add_place(*sub, options.place);
+  sub->callback([&options, action] { options.action = action; });
+  return sub;
+}
+
+void add_secret(CLI::App& app, command::secret_options& options) {
+  using command::secret_action;
+  CLI::App* secrets = app.add_subcommand("secret", "Keep provider credentials, sealed");
+  secrets->require_subcommand(1);
+  add_secret_action(
+      *secrets, options, secret_action::set, "set",
+      "Read a credential from the terminal or standard input and seal it; an empty one removes it")
+      ->add_option("name", options.name, "The name behind secret: in the configuration")
+      ->required()
+      ->type_name("NAME");
+  add_secret_action(*secrets, options, secret_action::list, "list", "Show the names of all secrets")
+      ->add_flag("--json", options.json, "Print JSON");
+  add_secret_action(*secrets, options, secret_action::remove, "remove", "Remove a secret")
+      ->add_option("name", options.name, "Which")
+      ->required()
+      ->type_name("NAME");
+}
+
+CLI::App* add_audit_act(CLI::App& audit, command::audit_options& options, command::audit_act act,
+                        const char* name, const char* help) {
+  CLI::App* sub = audit.add_subcommand(name, help);
+  add_place(*sub, options.place);
+  sub->callback([&options, act] { options.act = act; });
+  return sub;
+}
+
+void add_audit(CLI::App& app, command::audit_options& options, std::string& format) {
+  using command::audit_act;
+  constexpr const char* json_help = "Print JSON";
+  CLI::App* audit = app.add_subcommand("audit", "Verify and read the journal");
+  audit->require_subcommand(1);
+  CLI::App* verify =
+      add_audit_act(*audit, options, audit_act::verify, "verify", "Check every link, signature and count");
+  verify->add_option("--checkpoint", options.checkpoint, "Checkpoints kept elsewhere, one a line")
+      ->type_name("FILE");
+  verify->add_flag("--json", options.json, json_help);
+  CLI::App* show = add_audit_act(*audit, options, audit_act::show, "show", "Show the records of one run");
+  show->add_option("id", options.id, "Trace id or run id")->required()->type_name("TRACE");
+  show->add_flag("--json", options.json, json_help);
+  CLI::App* tail = add_audit_act(*audit, options, audit_act::tail, "tail", "Show the newest records");
+  tail->add_option("-n", options.count, "How many")->type_name("N")->capture_default_str();
+  tail->add_flag("-f,--follow", options.follow, "Go on with what is written from now on");
+  tail->add_flag("--json", options.json, json_help);
+  CLI::App* all =
+      add_audit_act(*audit, options, audit_act::export_records, "export", "Print all records as JSON lines");
+  all->add_option("--since", options.since, "RFC 3339 time, date, or how long ago (\"24h\")")->type_name("T");
+  all->add_option("--format", format, "Output format")
+      ->type_name("FORMAT")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"jsonl"}));
+}
+
 std::unexpected<cli_exit> wrong_usage(std::string text) {
   return std::unexpected{cli_exit{2, std::move(text) + "\nRun with --help for more information.\n"}};
 }
@@ -122,12 +228,19 @@ std::expected<command_line, cli_exit> parse_command_line(std::vector<std::string
   command::check_options check;
   command::mock_options mock;
   command::load_options load;
+  command::key_options key;
+  command::secret_options secret;
+  command::audit_options audit;
+  std::string format = "jsonl";
   load_texts texts;
   add_serve(app, serve);
   add_init(app, init);
   add_check(app, check);
   add_mock(app, mock);
   add_load(app, load, texts);
+  add_key(app, key);
+  add_secret(app, secret);
+  add_audit(app, audit, format);
   // CLI11 takes its arguments last first.
   std::ranges::reverse(arguments);
   try {
@@ -142,6 +255,9 @@ std::expected<command_line, cli_exit> parse_command_line(std::vector<std::string
   if (app.got_subcommand("init")) return command_line{std::move(init)};
   if (app.got_subcommand("check")) return command_line{std::move(check)};
   if (app.got_subcommand("mock")) return command_line{std::move(mock)};
+  if (app.got_subcommand("key")) return command_line{std::move(key)};
+  if (app.got_subcommand("secret")) return command_line{std::move(secret)};
+  if (app.got_subcommand("audit")) return command_line{std::move(audit)};
   return finish_load(std::move(load), texts);
 }
 

@@ -65,6 +65,32 @@ TEST(cli, load_takes_rates_durations_and_sizes) {
   EXPECT_EQ(closed.body_bytes, 9);
 }
 
+TEST(cli, key_and_secret_take_their_actions_and_places) {
+  using command::key_action;
+  using command::secret_action;
+  const auto create =
+      parsed<command::key_options>({"key", "create", "--name", "ci", "--project", "a", "--project", "b",
+                                    "--role", "admin", "--data", "d", "--json"});
+  EXPECT_EQ(create.action, key_action::create);
+  EXPECT_EQ(create.name, "ci");
+  EXPECT_EQ(create.policy, "default");
+  EXPECT_EQ(create.projects, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(create.role, "admin");
+  EXPECT_EQ(create.place.data, "d");
+  EXPECT_TRUE(create.json);
+  const auto revoke = parsed<command::key_options>({"key", "revoke", "key_1", "--config", "c.toml"});
+  EXPECT_EQ(revoke.action, key_action::revoke);
+  EXPECT_EQ(revoke.id, "key_1");
+  EXPECT_EQ(revoke.place.config, "c.toml");
+  EXPECT_EQ(parsed<command::key_options>({"key", "rotate", "key_1"}).action, key_action::rotate);
+  EXPECT_EQ(parsed<command::key_options>({"key", "list"}).action, key_action::list);
+  const auto set = parsed<command::secret_options>({"secret", "set", "openai"});
+  EXPECT_EQ(set.action, secret_action::set);
+  EXPECT_EQ(set.name, "openai");
+  EXPECT_TRUE(parsed<command::secret_options>({"secret", "list", "--json"}).json);
+  EXPECT_EQ(parsed<command::secret_options>({"secret", "remove", "x"}).action, secret_action::remove);
+}
+
 TEST(cli, wrong_usage_exits_with_2) {
   EXPECT_EQ(code_of({}), 2);
   EXPECT_EQ(code_of({"sreve"}), 2);
@@ -78,13 +104,20 @@ TEST(cli, wrong_usage_exits_with_2) {
   EXPECT_EQ(code_of({"load", "--url", "u", "--duration", "5"}), 2);
   EXPECT_EQ(code_of({"load", "--url", "u", "--body-bytes", "1TiB"}), 2);
   EXPECT_EQ(code_of({"mock", "--listen", "nowhere"}), 2);
+  EXPECT_EQ(code_of({"key"}), 2);
+  EXPECT_EQ(code_of({"key", "create"}), 2);
+  EXPECT_EQ(code_of({"key", "create", "--name", "ci", "--role", "root"}), 2);
+  EXPECT_EQ(code_of({"key", "revoke"}), 2);
+  EXPECT_EQ(code_of({"secret"}), 2);
+  EXPECT_EQ(code_of({"secret", "set"}), 2);
+  EXPECT_EQ(code_of({"secret", "set", "openai", "sk-on-the-command-line"}), 2);
 }
 
 TEST(cli, help_and_version_exit_with_0) {
   const auto help = parse_command_line({"--help"});
   ASSERT_FALSE(help);
   EXPECT_EQ(help.error().code, 0);
-  for (const char* command : {"serve", "init", "check", "mock", "load"}) {
+  for (const char* command : {"serve", "init", "check", "mock", "load", "key", "secret"}) {
     EXPECT_THAT(help.error().text, HasSubstr(command));
     EXPECT_EQ(code_of({command, "--help"}), 0) << command;
   }

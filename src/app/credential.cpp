@@ -80,7 +80,7 @@ std::string to_text(const credential_reference& reference) {
 
 std::expected<std::string, credential_failure> resolve_credential(
     const credential_reference& reference, const std::map<std::string, std::string, std::less<>>& env,
-    const file_reader& read) {
+    const file_reader& read, const secret_reader& secrets) {
   switch (reference.source) {
     case credential_source::none:
       return fail(credential_problem::not_configured, "no credential is configured");
@@ -91,9 +91,18 @@ std::expected<std::string, credential_failure> resolve_credential(
     }
     case credential_source::file:
       return read_file(reference, read);
-    case credential_source::secret:
-      return fail(credential_problem::no_store,
-                  to_text(reference) + ": there is no sealed store to read it from");
+    case credential_source::secret: {
+      if (!secrets) {
+        return fail(credential_problem::no_store,
+                    to_text(reference) + ": there is no sealed store to read it from");
+      }
+      auto stored = secrets(reference.name);
+      if (!stored) {
+        return fail(credential_problem::not_stored,
+                    to_text(reference) + " is not in the store; see `tidegate secret set`");
+      }
+      return trimmed(reference, *stored);
+    }
   }
   return fail(credential_problem::not_configured, "no credential is configured");
 }

@@ -6,6 +6,7 @@
 #include <expected>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,6 +39,7 @@ enum class credential_problem : std::uint8_t {
   blank,           // the variable is unset, or the source holds only blanks (RES-4)
   unreadable,      // the file cannot be read
   no_store,        // `secret:` and no sealed store to ask: counts as absent (CFG-4)
+  not_stored,      // `secret:` and nothing of that name that can be unsealed: counts as absent
 };
 
 struct credential_failure {
@@ -46,9 +48,12 @@ struct credential_failure {
   std::string message;
 };
 
+// What is sealed in the store under that name; nothing where there is none or it cannot be unsealed.
+using secret_reader = std::function<std::optional<std::string>(std::string_view name)>;
+
 // The credential itself, without surrounding blanks and line ends, never empty. A file is read up to 64 KiB.
 std::expected<std::string, credential_failure> resolve_credential(
     const credential_reference& reference, const std::map<std::string, std::string, std::less<>>& env,
-    const file_reader& read);
+    const file_reader& read, const secret_reader& secrets = {});
 
 }  // namespace tidegate::app

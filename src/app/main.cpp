@@ -23,6 +23,13 @@ struct dispatcher {
   int operator()(const command::check_options& options) const {
     return command::run_check(options, terminal);
   }
+  int operator()(const command::key_options& options) const { return command::run_key(options, terminal); }
+  int operator()(const command::audit_options& options) const {
+    return command::run_audit(options, terminal);
+  }
+  int operator()(const command::secret_options& options) const {
+    return command::run_secret(options, terminal, command::read_secret_from_input);
+  }
 };
 
 int run(std::vector<std::string> arguments) {

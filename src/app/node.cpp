@@ -1,5 +1,6 @@
 #include "app/node.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,22 +38,29 @@ struct node::worker {
       : loop{time},
         random{foundation::system_seed()},
         client{loop, owner.names_, *owner.client_tls_},
-        services{loop, client, random},
+        records{loop, owner.records_->log_of_record(), durability_of(settings.journal.durability)},
+        services{loop, client, random, records},
         v1{owner.core_, services},
         data{loop, v1, http_settings(settings.server), owner.data_budget_} {}
 
   runtime::loop loop;
   foundation::random_source random;
   runtime::pooled_client client;
+  gateway::journal_link records;
   gateway::loop_services services;
   surface::v1 v1;
   runtime::server data;
   std::unique_ptr<surface::admin> admin;
   std::unique_ptr<runtime::server> admin_server;
+  std::unique_ptr<surface::admin> control;
+  std::unique_ptr<runtime::server> control_server;
   std::atomic<bool> stopping{false};
   std::thread thread;
 
-  bool idle() const { return data.quiet() && (admin_server == nullptr || admin_server->quiet()); }
+  bool idle() const {
+    return data.quiet() && (admin_server == nullptr || admin_server->quiet()) &&
+           (control_server == nullptr || control_server->quiet());
+  }
   // Until told to stop and the last connection has gone.
   void run() {
     while (!stopping.load(std::memory_order_acquire) || !idle()) {
@@ -73,13 +81,17 @@ std::expected<std::unique_ptr<node>, std::string> node::start(const configuratio
                                                               const served& what, observe::logger& log,
                                                               const foundation::clock& time,
                                                               surface::reload_request reload,
-                                                              const std::string& ca_file) {
+                                                              node_parts parts, const std::string& ca_file) {
   std::unique_ptr<node> made{new node{log, settings}};
+  auto records = recorder::open(settings, time, log, made->core_);
+  if (!records) return std::unexpected{records.error()};
+  made->records_ = std::move(*records);
   made->publish(what);
-  if (auto opened = made->open(settings, time, std::move(reload), what.admin_token, ca_file); !opened) {
-    return std::unexpected{opened.error()};
-  }
-  made->run_workers();
+  made->records_->restore();
+  made->core_.use(parts.traces, settings.storage.texts == trace_texts::sealed);
+  if (parts.replies != nullptr) made->core_.keyed().use(parts.replies, made->records_->keyed("idempotency"));
+  auto opened = made->open(settings, time, std::move(reload), what.admin_token, parts, ca_file);
+  if (!opened) return std::unexpected{opened.error()};
   return made;
 }
 
@@ -99,14 +111,14 @@ std::expected<std::vector<int>, std::string> node::listen_each(const std::string
     if (address->is_unix()) break;  // one socket file; its connections stay in one loop
     address->port = runtime::bound_port(*fd);
   }
-  if (address->is_unix()) unix_path_ = address->unix_path;
+  if (address->is_unix()) unix_paths_.push_back(address->unix_path);
   bound = runtime::to_text(*address);
   return listeners;
 }
 
 std::expected<void, std::string> node::open(const configuration& settings, const foundation::clock& time,
                                             surface::reload_request reload, const std::string& admin_token,
-                                            const std::string& ca_file) {
+                                            const node_parts& parts, const std::string& ca_file) {
   auto client_tls = runtime::make_client_context(ca_file);
   if (!client_tls) return std::unexpected{client_tls.error()};
   client_tls_ = std::move(*client_tls);
@@ -133,15 +145,37 @@ std::expected<void, std::string> node::open(const configuration& settings, const
   }
   if (!admin.empty()) {
     worker& first = *workers_.front();
-    first.admin = std::make_unique<surface::admin>(core_, admin_token, std::move(reload));
+    // Keys and secrets are not for everybody on this machine: over TCP only behind a token.
+    first.admin = std::make_unique<surface::admin>(core_, admin_token, reload,
+                                                   admin_token.empty() ? nullptr : parts.desk);
     first.admin_server = std::make_unique<runtime::server>(first.loop, *first.admin,
                                                            http_settings(settings.server), admin_budget_);
     first.admin_server->listen(admin.front(), nullptr);
   }
+  if (!parts.control_path.empty()) return open_control(settings, parts, std::move(reload));
   return {};
 }
 
-void node::run_workers() {
+std::expected<void, std::string> node::open_control(const configuration& settings, const node_parts& parts,
+                                                    surface::reload_request reload) {
+  std::string bound;
+  const auto listeners = listen_each("unix:" + parts.control_path, 1, bound);
+  if (!listeners) return std::unexpected{listeners.error()};
+  ::chmod(parts.control_path.c_str(), 0600);  // its folder lets nobody else in either
+  worker& first = *workers_.front();
+  first.control = std::make_unique<surface::admin>(core_, std::string{}, std::move(reload), parts.desk);
+  first.control_server = std::make_unique<runtime::server>(first.loop, *first.control,
+                                                           http_settings(settings.server), admin_budget_);
+  first.control_server->listen(listeners->front(), nullptr);
+  return {};
+}
+
+void node::publish(const served& what) {
+  for (auto& p : what.routes->providers) p->credential_fingerprint = records_->fingerprint(p->credential);
+  core_.publish(what.routes, what.health);
+}
+
+void node::run() {
   for (auto& w : workers_) {
     w->thread = std::thread{[&w = *w] { w.run(); }};
   }
@@ -170,6 +204,10 @@ node::~node() {
         w.admin_server->drain();
         w.admin_server->stop_exchanges();
       }
+      if (w.control_server != nullptr) {
+        w.control_server->drain();
+        w.control_server->stop_exchanges();
+      }
       w.stopping.store(true, std::memory_order_release);
     });
   }
@@ -178,11 +216,13 @@ node::~node() {
       w->thread.join();
     } else {
       w->stopping.store(true, std::memory_order_release);
-      w->run();  // opened, never started
+      w->run();  // opened, never run
     }
   }
+  // Its thread calls into the loops, which go after it.
+  if (records_ != nullptr) records_->close();
   names_.stop();  // its threads post to the loops, which go before it
-  if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
+  for (const std::string& path : unix_paths_) ::unlink(path.c_str());
 }
 
 }  // namespace tidegate::app

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "app/recorder.h"
 #include "app/snapshot_of.h"
 #include "gateway/core.h"
 #include "observe/log.h"
@@ -20,20 +21,28 @@
 #include "runtime/net/resolver.h"
 #include "runtime/net/tls.h"
 #include "runtime/server/server.h"
+#include "storage/stores.h"
 #include "surface/admin.h"
 #include "surface/v1.h"
 
 namespace tidegate::app {
 
+// What a node is lent; all of it must outlive it. Null and empty: not there.
+struct node_parts {
+  surface::key_desk* desk = nullptr;
+  std::string control_path;  // a Unix socket for commands on this machine, whose mode is its guard
+  storage::trace_store* traces = nullptr;
+  storage::reply_store* replies = nullptr;
+};
+
 class node {
  public:
-  // Opens the listeners and starts serving. `reload` is what POST /admin/v1/reload calls; it may be empty.
-  // `ca_file`: certificate authorities instead of the system's.
-  static std::expected<std::unique_ptr<node>, std::string> start(const configuration& settings,
-                                                                 const served& what, observe::logger& log,
-                                                                 const foundation::clock& time,
-                                                                 surface::reload_request reload,
-                                                                 const std::string& ca_file = {});
+  // Opens journal and listeners; run() begins to serve. `reload` is what POST /admin/v1/reload calls; it may
+  // be empty. `ca_file`: certificate authorities instead of the system's.
+  static std::expected<std::unique_ptr<node>, std::string> start(
+      const configuration& settings, const served& what, observe::logger& log, const foundation::clock& time,
+      surface::reload_request reload, node_parts parts = {}, const std::string& ca_file = {});
+  void run();
   ~node();
   node(const node&) = delete;
   node& operator=(const node&) = delete;
@@ -43,7 +52,8 @@ class node {
   const std::string& admin_address() const noexcept { return admin_address_; }
   gateway::core& core() noexcept { return core_; }
 
-  void publish(const served& what) { core_.publish(what.routes, what.health); }
+  void publish(const served& what);
+  recorder& records() noexcept { return *records_; }
   // No new exchanges; idle connections close. Any thread.
   void drain();
   // Connections still open on the data listener.
@@ -58,10 +68,11 @@ class node {
   node(observe::logger& log, const configuration& settings);
   std::expected<void, std::string> open(const configuration& settings, const foundation::clock& time,
                                         surface::reload_request reload, const std::string& admin_token,
-                                        const std::string& ca_file);
+                                        const node_parts& parts, const std::string& ca_file);
+  std::expected<void, std::string> open_control(const configuration& settings, const node_parts& parts,
+                                                surface::reload_request reload);
   std::expected<std::vector<int>, std::string> listen_each(const std::string& where, std::size_t count,
                                                            std::string& bound);
-  void run_workers();
 
   observe::gateway_metrics metrics_;
   gateway::core core_;
@@ -72,7 +83,8 @@ class node {
   runtime::ssl_context server_tls_;
   std::string data_address_;
   std::string admin_address_;
-  std::string unix_path_;
+  std::vector<std::string> unix_paths_;
+  std::unique_ptr<recorder> records_;
   std::vector<std::unique_ptr<worker>> workers_;
 };
 

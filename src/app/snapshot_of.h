@@ -20,6 +20,8 @@ struct served {
   std::vector<config_warning> warnings;
 };
 
-served make_snapshot(const configuration& settings, const environment& env, const file_reader& read);
+// `secrets`: the sealed store; a provider without a reference takes what is sealed under its own name.
+served make_snapshot(const configuration& settings, const environment& env, const file_reader& read,
+                     const secret_reader& secrets = {});
 
 }  // namespace tidegate::app

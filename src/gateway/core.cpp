@@ -1,6 +1,5 @@
 #include "gateway/core.h"
 
-#include <functional>
 #include <string>
 
 namespace tidegate::gateway {
@@ -9,13 +8,16 @@ void core::publish(std::shared_ptr<snapshot> next, const policy::health_settings
   health_.with([&](policy::health_bank& bank) {
     bank.configure(health);
     for (auto& p : next->providers) {
+      p->url_text = p->url.text();
       policy::provider_identity identity;
       identity.name = p->name;
-      identity.base_url = p->url.text();
-      identity.credential_fingerprint =
-          p->credential.empty() ? 0 : std::hash<std::string>{}(p->credential) | 1U;
+      identity.base_url = p->url_text;
+      identity.credential_fingerprint = p->credential_fingerprint;
       p->health = bank.enroll(identity);
     }
+  });
+  limits_.with([&](policy::rate_limiter& limits) {
+    for (auto& p : next->providers) p->window = limits.enroll("provider:" + p->name);
   });
   for (auto& p : next->providers) p->metrics = &metrics_.provider(p->name);
   for (route& r : next->routes) {

@@ -8,26 +8,20 @@
 #include <mutex>
 #include <utility>
 
+#include "foundation/random.h"
+#include "gateway/access.h"
+#include "gateway/guards.h"
+#include "gateway/idempotency.h"
+#include "gateway/model_cache.h"
 #include "gateway/snapshot.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "policy/health.h"
+#include "storage/trace_store.h"
 
 namespace tidegate::gateway {
 
-// The health bank behind one short lock. `with` runs a decision; nothing in it may wait.
-class shared_health {
- public:
-  template <class Decision>
-  auto with(Decision&& decide) {
-    const std::lock_guard lock{mutex_};
-    return std::forward<Decision>(decide)(bank_);
-  }
-
- private:
-  std::mutex mutex_;
-  policy::health_bank bank_;  // guarded by mutex_
-};
+using shared_health = guarded<policy::health_bank>;
 
 class core {
  public:
@@ -41,12 +35,29 @@ class core {
   void publish(std::shared_ptr<snapshot> next, const policy::health_settings& health);
 
   shared_health& health() noexcept { return health_; }
+  idempotency& keyed() noexcept { return keyed_; }
+  access& callers() noexcept { return callers_; }
+  model_cache& models() noexcept { return models_; }
+  guarded<policy::ledger>& ledger() noexcept { return ledger_; }
+  guarded<policy::rate_limiter>& limits() noexcept { return limits_; }
   observe::logger& log() noexcept { return log_; }
   observe::gateway_metrics& metrics() noexcept { return metrics_; }
 
   // No new exchanges from now on (NFR-3).
   void drain() noexcept { draining_.store(true, std::memory_order_relaxed); }
   bool draining() const noexcept { return draining_.load(std::memory_order_relaxed); }
+
+  // Where terminal runs are kept (TRC-4); null: nowhere. Before the first exchange.
+  void use(storage::trace_store* traces, bool texts) noexcept {
+    traces_ = traces;
+    trace_texts_ = texts;
+  }
+  storage::trace_store* traces() const noexcept { return traces_; }
+  bool keeps_texts() const noexcept { return traces_ != nullptr && trace_texts_; }
+
+  // The journal takes no records any more (DEG-2); for /readyz.
+  void recording_stopped() noexcept { unrecorded_.store(true, std::memory_order_relaxed); }
+  bool recording() const noexcept { return !unrecorded_.load(std::memory_order_relaxed); }
 
   // A place among `max_in_flight` exchanges (GW-4), given back by its destructor.
   class place {
@@ -74,6 +85,14 @@ class core {
   mutable std::mutex snapshot_mutex_;
   std::shared_ptr<const snapshot> snapshot_;  // guarded by snapshot_mutex_
   shared_health health_;
+  guarded<policy::ledger> ledger_{policy::ledger{{.hash_seed = foundation::system_seed()}}};
+  guarded<policy::rate_limiter> limits_;
+  access callers_;
+  idempotency keyed_;
+  model_cache models_;
+  std::atomic<bool> unrecorded_{false};
+  storage::trace_store* traces_ = nullptr;
+  bool trace_texts_ = false;
   std::atomic<std::uint64_t> in_flight_{0};
   std::atomic<bool> draining_{false};
 };

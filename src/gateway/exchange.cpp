@@ -7,7 +7,6 @@
 
 #include "foundation/text.h"
 #include "gateway/run.h"
-#include "policy/tokens.h"
 #include "protocol/dialect/anthropic_tokens.h"
 #include "protocol/json/json.h"
 
@@ -42,27 +41,6 @@ void append_advice(std::string& lines, const failure& why) {
   if (!why.worth_retrying()) append_line(lines, "x-should-retry", "false");
 }
 
-// Everything that a provider would count: system text, history, tools.
-std::int64_t estimate(const dialect::request& asked) {
-  policy::token_estimate sum;
-  const auto add = [&](const auto& self, const std::vector<dialect::part>& parts) -> void {
-    for (const dialect::part& p : parts) {
-      sum.add(p.text);
-      sum.add(p.name);
-      if (p.kind == dialect::part_kind::tool_call) sum.add(p.data);
-      self(self, p.content);
-    }
-  };
-  add(add, asked.system);
-  for (const dialect::message& m : asked.messages) add(add, m.parts);
-  for (const dialect::tool& t : asked.tools) {
-    sum.add(t.name);
-    sum.add(t.description);
-    sum.add(t.parameters);
-  }
-  return sum.tokens();
-}
-
 }  // namespace
 
 run::run(core& shared, loop_services& services, call& request, reply_sink& reply)
@@ -71,7 +49,13 @@ run::run(core& shared, loop_services& services, call& request, reply_sink& reply
       call_{request},
       reply_{reply},
       snapshot_{shared.current()},
-      caller_{dialect::get(call_.dialect)} {}
+      caller_{dialect::get(call_.dialect)},
+      limits_{snapshot_->policy_named(request.who.policy)} {}
+
+void run::lost() {
+  if (!held_.empty()) core_.ledger().with([&](policy::ledger& ledger) { ledger.release(held_); });
+  record_terminal("ai_run_failed", foundation::name_of(foundation::error_code::internal));
+}
 
 task<void> run::go() {
   started_ = now();
@@ -79,13 +63,11 @@ task<void> run::go() {
   deadline_ = started_ + std::min(call_.timeout.value_or(limit), limit);
   reply_.set_deadline(deadline_);
   if (!admit()) {
-    core_.metrics().refusal(foundation::name_of(refusal_->code));
-    record_terminal("ai_run_refused", foundation::name_of(refusal_->code));
-    co_await tell(*refusal_);
+    co_await refuse();
     co_return;
   }
-  record_started();
   if (call_.what == endpoint::count_tokens && provider_of(0).kind != policy::provider_kind::anthropic) {
+    record_started();
     co_await answer_estimate();
     co_return;
   }
@@ -93,9 +75,20 @@ task<void> run::go() {
   core_.metrics().overhead(services_.loop.fresh_now() - call_.arrived - upstream_time_);
 }
 
+// Nothing has been sent anywhere: the record need not be waited for.
+task<void> run::refuse() {
+  core_.metrics().refusal(foundation::name_of(refusal_->code));
+  record_terminal("ai_run_refused", foundation::name_of(refusal_->code));
+  static_cast<void>(co_await services_.records.durable(stage::note));
+  co_await tell(*refusal_);
+}
+
 bool run::admit() {
-  std::optional<failure> why = read();
+  std::optional<failure> why;
+  if (services_.records.stopped()) why = journal_failure();
+  if (!why) why = read();
   if (!why) why = resolve();
+  if (!why) why = bound_output();
   if (why) refusal_ = std::make_unique<failure>(std::move(*why));
   return refusal_ == nullptr;
 }
@@ -108,10 +101,11 @@ task<void> run::answer_estimate() {
     f.message = decoded.error().message;
     f.param = decoded.error().param;
     record_terminal("ai_run_failed", foundation::name_of(f.code));
+    static_cast<void>(co_await services_.records.durable(stage::end));
     co_await tell(f);
     co_return;
   }
-  whole_ = dialect::encode_token_count(estimate(*decoded));
+  whole_ = dialect::encode_token_count(estimate_prompt(call_, read_));
   co_await deliver_whole();
 }
 
@@ -157,11 +151,20 @@ task<void> run::answer(const policy::step& last, const leg_end& end) {
                   : late ? "ai_run_timeout"
                          : "ai_run_failed",
                   foundation::name_of(why.code));
-  co_await tell(why);
+  // Told or not, the terminal is on the record first; where it cannot be, the failure is the journal's.
+  if (!co_await services_.records.durable(stage::end)) {
+    co_await tell(journal_failure());
+  } else {
+    co_await tell(why);
+  }
 }
 
 task<void> run::deliver_whole() {
   record_terminal("ai_run_completed", "OK");
+  if (!co_await services_.records.durable(stage::end)) {
+    co_await tell(journal_failure());
+    co_return;
+  }
   std::string headers = reply_headers();
   headers += passed_headers_;
   headers += "content-type: application/json\r\n";
@@ -170,6 +173,11 @@ task<void> run::deliver_whole() {
 
 task<void> run::deliver_end() {
   record_terminal("ai_run_completed", "OK");
+  if (!co_await services_.records.durable(stage::end)) {
+    error_bytes_.clear();
+    co_await tell(journal_failure());
+    co_return;
+  }
   // A stream without any content is still a whole answer.
   const bool open = streaming_ || co_await open_stream();
   core_.metrics().open_streams(-1);
@@ -244,6 +252,8 @@ failure run::verdict_failure(const policy::step& last, const leg_end& end) const
     case policy::run_verdict::abandoned:
       return reply_.gone().fired() ? canceled_end().why()
                                    : timeout_end(policy::leg_timeout::leg, false).why();
+    case policy::run_verdict::local_limit:
+      return provider_limit_failure(last.retry_after.value_or(duration::zero()));
     default:
       return end.why();
   }
@@ -260,15 +270,15 @@ task<void> run_exchange(core& shared, loop_services& services, call& request, re
 }
 
 task<void> refuse(core& shared, dialect::dialect_id dialect, surface from, const failure& why,
-                  std::string_view run_id, std::string_view trace_id, reply_sink& reply) {
+                  std::string_view run_id, std::string_view trace_id, record_log& records,
+                  reply_sink& reply) {
   const std::string_view code = foundation::name_of(why.code);
   shared.metrics().refusal(code);
   shared.metrics().exchange_done(name_of(from), "", code);
-  shared.log()
-      .at(observe::level::info, "ai_run_refused")
-      .field("runId", run_id)
-      .field("traceId", trace_id)
-      .field("code", code);
+  records.event(shared.log(), observe::level::info, "ai_run_refused", stage::note, [&](json::writer& w) {
+    w.member("runId", run_id).member("traceId", trace_id).member("code", code);
+  });
+  static_cast<void>(co_await records.durable(stage::note));
   std::string headers = ids_headers(run_id, trace_id);
   append_advice(headers, why);
   headers += "content-type: application/json\r\n";

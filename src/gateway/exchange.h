@@ -12,6 +12,7 @@
 #include "foundation/error.h"
 #include "foundation/random.h"
 #include "gateway/core.h"
+#include "gateway/record_log.h"
 #include "protocol/dialect/dialect.h"
 #include "runtime/async/cancel.h"
 #include "runtime/async/task.h"
@@ -49,6 +50,7 @@ struct call {
   std::string query;            // "?beta=true", passed on to a target of the same dialect
   std::string run_id;
   std::string trace_id;
+  caller who;
   instant arrived;
   std::optional<duration> timeout;  // x-tidegate-timeout-ms
 };
@@ -58,6 +60,7 @@ struct loop_services {
   runtime::loop& loop;
   runtime::upstream_client& upstream;
   foundation::random_source& random;
+  record_log& records;
 };
 
 // Runs the call to its one terminal. Always answers through `reply`, unless the caller has gone. `request` is
@@ -68,6 +71,11 @@ runtime::task<void> run_exchange(core& shared, loop_services& services, call& re
 // dialect.
 runtime::task<void> refuse(core& shared, dialect::dialect_id dialect, surface from,
                            const foundation::failure& why, std::string_view run_id, std::string_view trace_id,
-                           reply_sink& reply);
+                           record_log& records, reply_sink& reply);
+
+// The window of a client key is full (RL-1).
+foundation::failure key_limit_failure(std::uint32_t per_minute, duration retry_after);
+// What callers are told once the journal has stopped (DEG-2).
+foundation::failure journal_failure();
 
 }  // namespace tidegate::gateway

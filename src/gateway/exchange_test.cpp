@@ -110,6 +110,7 @@ TEST(exchange, the_callers_bytes_reach_a_target_of_its_dialect_unchanged) {  // 
       R"({ "model" : "gpt-5.2", "unknown":{"a":[1, 2.50]} ,"messages":[{"role":"user","content":"\u00e9"}] })";
   setup s;
   s.targets[0].model = "";
+  s.adjust = [](snapshot& next) { next.policies.front().max_output_tokens = 0; };  // else the cap is added
   world w{s};
   EXPECT_EQ(w.run(with_body(body)).code(), "OK");
   EXPECT_EQ(w.upstream.calls()[0].body, body);

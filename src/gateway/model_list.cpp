@@ -1,7 +1,9 @@
 #include "gateway/model_list.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -54,20 +56,38 @@ std::vector<std::string> read_ids(std::string_view body) {
   return ids;
 }
 
-task<std::vector<std::string>> ask(loop_services& services, const provider& p,
-                                   runtime::cancel_source& cancel) {
+// All that an answer depends on.
+std::string cache_key(const provider& p) {
+  std::string key = p.name + "\n" + p.url.text() + "\n";
+  foundation::append_number(key, static_cast<std::int64_t>(std::hash<std::string>{}(p.credential)));
+  return key;
+}
+
+// Null: no good answer.
+task<model_cache::ids> ask(loop_services& services, const provider& p, runtime::cancel_source& cancel) {
   const instant by = services.loop.now() + ask_timeout;
   const std::string head = make_list_head(p);
   auto reply = co_await services.upstream.call(p.origin, head, {}, {by, by}, &cancel);
-  if (!reply || (*reply)->head().status != 200) co_return std::vector<std::string>{};
+  if (!reply || (*reply)->head().status != 200) co_return nullptr;
   std::string body;
   for (;;) {
     const auto piece = co_await (*reply)->read(by, &cancel);
-    if (!piece || body.size() + piece->size() > list_bytes_max) co_return std::vector<std::string>{};
+    if (!piece || body.size() + piece->size() > list_bytes_max) co_return nullptr;
     if (piece->empty()) break;
     body.append(*piece);
   }
-  co_return read_ids(body);
+  auto ids = read_ids(body);
+  if (ids.empty()) co_return nullptr;
+  co_return std::make_shared<const std::vector<std::string>>(std::move(ids));
+}
+
+task<model_cache::ids> ids_of(core& shared, loop_services& services, const provider& p,
+                              runtime::cancel_source& cancel) {
+  const std::string key = cache_key(p);
+  if (auto kept = shared.models().find(key, services.loop.now())) co_return kept;
+  auto answer = co_await ask(services, p, cancel);
+  if (answer) shared.models().keep(key, answer, services.loop.now());
+  co_return answer;
 }
 
 }  // namespace
@@ -76,7 +96,7 @@ task<std::vector<dialect::model_entry>> list_models(core& shared, loop_services&
                                                     runtime::cancel_source& cancel) {
   const auto served = shared.current();
   std::map<std::string, std::string> found;  // id -> owner
-  std::map<const provider*, std::vector<std::string>> asked;
+  std::map<const provider*, model_cache::ids> asked;
   for (std::size_t i = 0; i < served->routes.size(); ++i) {
     const route& r = served->routes[i];
     const provider* const owner = first_usable(r);
@@ -86,8 +106,12 @@ task<std::vector<dialect::model_entry>> list_models(core& shared, loop_services&
       continue;
     }
     auto known = asked.find(owner);
-    if (known == asked.end()) known = asked.emplace(owner, co_await ask(services, *owner, cancel)).first;
-    for (const std::string& id : known->second) {
+    if (known == asked.end()) {
+      auto answer = co_await ids_of(shared, services, *owner, cancel);
+      known = asked.emplace(owner, std::move(answer)).first;
+    }
+    if (!known->second) continue;
+    for (const std::string& id : *known->second) {
       if (policy::first_route(std::span<const std::string>{served->patterns}, id) == i)
         found.try_emplace(id, owner->name);
     }
@@ -104,6 +128,19 @@ std::optional<dialect::model_entry> find_model(const snapshot& served, std::stri
   const provider* const owner = first_usable(served.routes[*index]);
   if (owner == nullptr) return std::nullopt;
   return dialect::model_entry{std::string{id}, owner->name, 0};
+}
+
+std::optional<foundation::failure> admit_listing(core& shared, loop_services& services, const caller& who) {
+  const auto served = shared.current();
+  const std::uint32_t limit = served->policy_named(who.policy).requests_per_minute;
+  if (limit == 0) return std::nullopt;
+  const auto verdict = shared.limits().with([&](policy::rate_limiter& limits) {
+    return limits.try_take(limits.enroll("key:" + who.key), limit, services.loop.now());
+  });
+  if (!verdict.admitted) return key_limit_failure(limit, verdict.retry_after);
+  services.records.event(shared.log(), observe::level::debug, "models_listed", stage::note,
+                         [&](json::writer& w) { w.member("key", who.key).member("countedKey", true); });
+  return std::nullopt;
 }
 
 }  // namespace tidegate::gateway

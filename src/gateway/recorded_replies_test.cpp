@@ -74,6 +74,7 @@ setup one_provider(policy::provider_kind kind) {
   s.providers = {{"recorded", kind, "https://recorded.example", "sk-recorded-credential"}};
   s.targets = {{"recorded", ""}};
   s.route = "*";
+  s.adjust = [](snapshot& next) { next.policies.front().max_output_tokens = 0; };  // recordings ask for more
   return s;
 }
 

@@ -44,7 +44,7 @@ class run {
   run(core& shared, loop_services& services, call& request, reply_sink& reply);
   runtime::task<void> go();
   // An exception ended go(): the run still gets its terminal.
-  void lost() { record_terminal("ai_run_failed", foundation::name_of(foundation::error_code::internal)); }
+  void lost();
 
  private:
   struct chosen_target {
@@ -58,12 +58,37 @@ class run {
 
   // Admission: each says why not, or nothing. Without a place, `refusal_` says why.
   bool admit();
+  [[gnu::noinline]] runtime::task<void> refuse();
+  std::optional<failure> bound_output();
   std::optional<failure> read();
   std::optional<failure> resolve();
   std::optional<failure> choose_targets(const route& r);
   bool serves_endpoint(const provider& p) const;
 
+  // Guards of one leg, in RES-5's order: budgets, rate limit, journal.
+  enum class gate : std::uint8_t {
+    open,     // the leg may be made
+    passed,   // its provider's window is full: the plan knows, another target may be next
+    refused,  // the run ends here; `refusal_` says why
+  };
+  runtime::task<gate> pass_guards(const policy::step& step, policy::failover_plan& plan);
+  std::optional<failure> reserve(const policy::step& step);
+  std::optional<failure> take_unit(const policy::step& step);
+  failure quota_failure(const policy::quota_refusal& why) const;
+  gate stop_at(failure why, policy::failover_plan& plan);
+  void give_back();
+  void settle(const policy::step& step, const leg_end& end);
+  // Ends the reservation on the record. `tokens`: nothing gives it back.
+  struct bill {
+    std::int64_t tokens = 0;
+    std::int64_t micro_usd = 0;
+  };
+  void close_reservation(const policy::step& step, std::optional<bill> charged);
+  std::optional<bill> bill_of(const leg_end& end) const;
+
   runtime::task<void> make_legs();
+  // Why it cannot be made, or nothing.
+  std::optional<leg_end> build_leg(const policy::step& step);
   runtime::task<leg_end> make_leg(policy::step step, policy::failover_plan& plan);
   runtime::task<leg_end> send_once(std::size_t target, instant leg_deadline, policy::failover_plan& plan);
   // Not inlined, here and below: a coroutine that is becomes part of its caller's frame, and the frames of
@@ -87,25 +112,33 @@ class run {
 
   // Answers.
   [[gnu::noinline]] runtime::task<void> answer(const policy::step& last, const leg_end& end);
+  [[gnu::noinline]] runtime::task<void> answer_refused();
   [[gnu::noinline]] runtime::task<void> answer_estimate();
   [[gnu::noinline]] runtime::task<void> deliver_whole();
   [[gnu::noinline]] runtime::task<void> deliver_end();
   runtime::task<void> tell(const failure& why);
   failure unavailable_failure(const failure& latest,
                               std::optional<foundation::milliseconds> retry_after) const;
+  static failure provider_limit_failure(duration retry_after);
   failure verdict_failure(const policy::step& last, const leg_end& end) const;
   std::string reply_headers() const;
   dialect::encode_context encode_context() const;
 
   // Records.
   void record_started();
+  void record_health(policy::provider_index provider);
+  template <class Members>
+  void record(observe::level l, std::string_view event, stage s, Members&& members) {
+    services_.records.event(core_.log(), l, event, s, std::forward<Members>(members));
+  }
   void record_events(policy::failover_plan& plan);
   void record_leg_started(const policy::step& step);
   void record_leg_finished(const policy::step& step, const leg_end& end, instant started);
   void record_terminal(std::string_view event, std::string_view code);
+  void keep_trace(std::string_view code);
   void record_malformed(const stream_relay& relay) const;
   void record_stream_failed(std::string_view message) const;
-  void count_tokens(const dialect::usage& tokens) const;
+  void note_usage(const dialect::usage& tokens);
 
   instant now() const { return services_.loop.now(); }
   const provider& provider_of(std::size_t target) const { return *targets_[target].to; }
@@ -142,6 +175,23 @@ class run {
   std::optional<switch_note> switched_;
 
   std::unique_ptr<failure> refusal_;
+  bool started_recorded_ = false;
+
+  // Guards.
+  const caller_policy& limits_;
+  std::int64_t effective_max_ = 0;  // LLM tokens of output a leg may bring; 0: no bound
+  std::int64_t prompt_tokens_ = 0;  // estimate of everything sent
+  policy::reservation held_;        // the leg under way's
+  bill reserved_;
+  std::optional<policy::model_price> price_;  // of the leg under way's model; nothing: unknown
+  std::string accounts_;                      // as JSON, of the leg under way's reservation
+  policy::rate_limiter::slot key_window_ = 0;
+  bool key_counted_ = false;  // the leg under way took a unit of the key's window
+  bool provider_counted_ = false;
+  instant counted_at_{};
+  bool dispatched_ = false;    // bytes of the leg under way may have reached the provider
+  dialect::usage usage_;       // what the provider reported for the leg under way
+  std::int64_t received_ = 0;  // estimate of what it has sent
 
   // The answer.
   bool streaming_ = false;  // the caller has been sent the head of a stream
@@ -150,6 +200,7 @@ class run {
   std::string passed_headers_;
   std::string tail_;
   std::string error_bytes_;
+  std::string output_text_;  // for the trace; empty where texts are not kept
 };
 
 }  // namespace tidegate::gateway

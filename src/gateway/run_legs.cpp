@@ -55,6 +55,12 @@ std::string unless_secret(std::string_view word, std::string_view credential) {
   return repeats ? std::string{} : std::string{word};
 }
 
+// Whether the request's bytes may have left before the call ended so.
+bool may_have_sent(call_fault fault) {
+  return fault != call_fault::dns && fault != call_fault::tls && fault != call_fault::connect &&
+         fault != call_fault::connect_timeout;
+}
+
 transport_fault transport_of(call_fault fault) {
   switch (fault) {
     case call_fault::dns:
@@ -83,17 +89,28 @@ task<void> run::make_legs() {
     });
     if (step.what == policy::step_kind::finish) break;
     current_ = step.target;
+    std::optional<leg_end> unfit = build_leg(step);
+    if (!unfit) {
+      const gate guards = co_await pass_guards(step, plan);
+      if (guards == gate::passed) continue;
+      if (guards == gate::refused) {
+        co_await answer_refused();
+        co_return;
+      }
+    }
     legs_ = step.leg;
-    record_events(plan);
-    record_leg_started(step);
     leg_started_ = now();
-    retries_ = 0;
     if (end.result.outcome != policy::leg_outcome::success) {
       earlier_ = std::make_unique<failure>(std::as_const(end).why());
       earlier_unavailable_ = end.result.outcome == policy::leg_outcome::availability_failure;
     }
     try {
-      end = co_await make_leg(step, plan);
+      if (unfit) {
+        if (!started_recorded_) record_started();
+        end = std::move(*unfit);
+      } else {
+        end = co_await make_leg(step, plan);
+      }
     } catch (const std::exception&) {
       end = defect_end();  // out of memory: a probe's permit still returns, and the run has its terminal
     }
@@ -106,30 +123,41 @@ task<void> run::make_legs() {
       }
     });
     record_leg_finished(step, end, leg_started_);
+    settle(step, end);
     record_events(plan);
+    record_health(refs_[step.target].provider);
     if (end.result.outcome != policy::leg_outcome::success)
       attempts_.push_back({step.target, end.why().code});
   }
   co_await answer(step, end);
 }
 
+std::optional<leg_end> run::build_leg(const policy::step& step) {
+  retries_ = 0;
+  dispatched_ = false;
+  usage_ = {};
+  received_ = 0;
+  error_bytes_.clear();
+  const chosen_target& target = targets_[step.target];
+  auto made = make_leg_request(call_, read_, *target.to, target.model, effective_max_);
+  if (made) {
+    leg_ = std::move(*made);
+    return std::nullopt;
+  }
+  // A backup that cannot be asked is no answer to why the one before it failed.
+  leg_end refused;
+  refused.result = {policy::leg_outcome::neutral, made.error().code, false, "not_expressible"};
+  if (!earlier_) {
+    refused.why() = std::move(made.error());
+  } else {
+    refused.why() = earlier_unavailable_ ? unavailable_failure(*earlier_, std::nullopt) : *earlier_;
+  }
+  refused.result.code = refused.why().code;
+  return refused;
+}
+
 task<leg_end> run::make_leg(policy::step step, policy::failover_plan& plan) {
   const chosen_target& target = targets_[step.target];
-  auto made = make_leg_request(call_, read_, *target.to, target.model);
-  if (!made) {
-    // A backup that cannot be asked is no answer to why the one before it failed.
-    leg_end refused;
-    refused.result = {policy::leg_outcome::neutral, made.error().code, false, "not_expressible"};
-    if (!earlier_) {
-      refused.why() = std::move(made.error());
-    } else {
-      refused.why() = earlier_unavailable_ ? unavailable_failure(*earlier_, std::nullopt) : *earlier_;
-    }
-    refused.result.code = refused.why().code;
-    co_return refused;
-  }
-  leg_ = std::move(*made);
-  error_bytes_.clear();
   const instant leg_deadline = std::min(now() + snapshot_->time.leg, deadline_);
   for (;;) {
     leg_end end = co_await send_once(step.target, leg_deadline, plan);
@@ -166,6 +194,7 @@ task<leg_end> run::send_once(std::size_t target, instant leg_deadline, policy::f
   const instant sent = services_.loop.fresh_now();
   auto reply = co_await services_.upstream.call(to.origin, leg_.head, leg_.body(), by, &reply_.gone());
   upstream_time_ += services_.loop.fresh_now() - sent;
+  dispatched_ = dispatched_ || reply || may_have_sent(reply.error());
   if (!reply) co_return fault_end(reply.error(), false);
   runtime::upstream_reply& from = **reply;
   const int status = from.head().status;
@@ -219,6 +248,7 @@ task<leg_end> run::read_whole(runtime::upstream_reply& from, instant leg_deadlin
   if (call_.what != endpoint::generate) {
     if (!parsed->is_object())
       co_return reply_fault_end(reply_fault::wrong_shape, "the provider's reply is no object");
+    if (call_.what == endpoint::embeddings) note_usage(leg_.speaks->usage_of(*parsed));
     whole_ = std::move(body);
     co_return done;
   }
@@ -227,8 +257,10 @@ task<leg_end> run::read_whole(runtime::upstream_reply& from, instant leg_deadlin
     co_return reply_fault_end(reply_fault::wrong_shape,
                               "the provider's reply does not have the shape of its API");
   }
+  if (!facts.tokens.known) received_ = estimate_reply(leg_.speaks->id(), *parsed);
+  if (core_.keeps_texts()) output_text_ = text_of_reply(leg_.speaks->id(), *parsed, storage::trace_text_max);
   if (leg_.same_dialect) {
-    count_tokens(facts.tokens);
+    note_usage(facts.tokens);
     whole_ = std::move(body);
     co_return done;
   }
@@ -237,7 +269,7 @@ task<leg_end> run::read_whole(runtime::upstream_reply& from, instant leg_deadlin
     co_return reply_fault_end(reply_fault::wrong_shape,
                               "the provider's reply cannot be read: " + decoded.error().message);
   }
-  count_tokens(decoded->tokens);
+  note_usage(decoded->tokens);
   whole_ = caller_.encode_reply(*decoded, encode_context());
   co_return done;
 }
@@ -254,8 +286,8 @@ task<bool> run::open_stream() {
   core_.metrics().open_streams(+1);
   // From here on no other target will be asked, so the request's bytes have done their work.
   reply_.release_request();
-  std::string{}.swap(call_.body);
   read_.body = {};
+  if (!core_.keeps_texts()) std::string{}.swap(call_.body);
   std::string{}.swap(leg_.head);
   std::string{}.swap(leg_.own_body);
   co_return open;
@@ -263,7 +295,11 @@ task<bool> run::open_stream() {
 
 task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadline,
                                policy::failover_plan& plan) {
-  stream_relay relay{*leg_.speaks, caller_, encode_context(), {.drop_usage_only = leg_.drop_usage_only}};
+  stream_relay relay{*leg_.speaks,
+                     caller_,
+                     encode_context(),
+                     {.drop_usage_only = leg_.drop_usage_only,
+                      .keep_text = core_.keeps_texts() ? storage::trace_text_max : 0}};
   std::string out;
   relay_state state = relay_state::open;
   std::optional<leg_end> bad;
@@ -288,6 +324,7 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
     if (!streaming_) {
       core_.health().with([&](policy::health_bank& bank) { plan.content_started(bank, now()); });
       record_events(plan);
+      record_health(refs_[current_].provider);
       from.release_head();
       if (!co_await open_stream()) {
         bad = canceled_end();
@@ -302,7 +339,9 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
     out.clear();
   }
   record_malformed(relay);
-  count_tokens(relay.tokens());
+  note_usage(relay.tokens());
+  received_ = relay.received_tokens();
+  output_text_ = std::move(relay.text());
   leg_end end;
   if (bad) {
     end = std::move(*bad);

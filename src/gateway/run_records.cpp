@@ -1,22 +1,24 @@
 // What a run leaves behind: log events (requirements section 4) and metrics. Ids and lengths only, never
 // prompts, outputs or credentials (TRC-7).
 #include "gateway/run.h"
+#include "gateway/state_fold.h"
 #include "observe/redact.h"
 
 namespace tidegate::gateway {
 
+namespace json = protocol::json;
 using observe::level;
 
 void run::record_started() {
-  core_.log()
-      .at(level::info, "ai_run_started")
-      .field("runId", call_.run_id)
-      .field("executionId", call_.run_id)
-      .field("traceId", call_.trace_id)
-      .field("provider", provider_of(0).name)
-      .field("model", read_.summary.model)
-      .field("stream", read_.summary.stream)
-      .ms("timeoutMs", deadline_ - started_);
+  started_recorded_ = true;
+  record(level::info, "ai_run_started", stage::start, [&](json::writer& w) {
+    w.member("runId", call_.run_id).member("executionId", call_.run_id).member("traceId", call_.trace_id);
+    w.member("key", call_.who.key);
+    if (!call_.who.session.empty()) w.member("session", call_.who.session);
+    if (!call_.who.project.empty()) w.member("project", call_.who.project);
+    w.member("provider", provider_of(0).name).member("model", read_.summary.model);
+    w.member("stream", read_.summary.stream).member("timeoutMs", foundation::to_ms(deadline_ - started_));
+  });
 }
 
 void run::record_events(policy::failover_plan& plan) {
@@ -29,35 +31,28 @@ void run::record_events(policy::failover_plan& plan) {
     };
     const provider& p = provider_at(e.provider);
     observe::provider_metrics& metrics = *p.metrics;
+    const auto ids = [&](json::writer& w) -> json::writer& {
+      return w.member("traceId", call_.trace_id).member("runId", call_.run_id);
+    };
     switch (e.kind) {
       case policy::event_kind::degraded:
-        core_.log()
-            .at(level::warn, "ai_provider_degraded")
-            .field("traceId", call_.trace_id)
-            .field("runId", call_.run_id)
-            .field("provider", p.name)
-            .field("baseUrl", p.url.text())
-            .field("failures", e.failures)
-            .field("reason", e.detail);
+        record(level::warn, "ai_provider_degraded", stage::note, [&](json::writer& w) {
+          ids(w).member("provider", p.name).member("baseUrl", p.url.text());
+          w.member("failures", static_cast<std::int64_t>(e.failures)).member("reason", e.detail);
+        });
         metrics.breaker_state(observe::breaker_gauge::open);
         metrics.breaker_transition("open");
         break;
       case policy::event_kind::failover:
         switched_ = switch_note{e.from, e.to, e.reason};
-        core_.log()
-            .at(level::warn, "ai_provider_failover")
-            .field("traceId", call_.trace_id)
-            .field("runId", call_.run_id)
-            .field("from", provider_of(e.from).name)
-            .field("to", provider_of(e.to).name)
-            .field("reason", policy::name_of(e.reason));
+        record(level::warn, "ai_provider_failover", stage::note, [&](json::writer& w) {
+          ids(w).member("from", provider_of(e.from).name).member("to", provider_of(e.to).name);
+          w.member("reason", policy::name_of(e.reason));
+        });
         break;
       case policy::event_kind::half_open_probe:
-        core_.log()
-            .at(level::info, "ai_provider_half_open_probe")
-            .field("traceId", call_.trace_id)
-            .field("runId", call_.run_id)
-            .field("provider", p.name);
+        record(level::info, "ai_provider_half_open_probe", stage::note,
+               [&](json::writer& w) { ids(w).member("provider", p.name); });
         metrics.breaker_state(observe::breaker_gauge::half_open);
         metrics.breaker_transition("half_open");
         break;
@@ -66,13 +61,10 @@ void run::record_events(policy::failover_plan& plan) {
         metrics.breaker_transition("open");
         break;
       case policy::event_kind::recovered:
-        core_.log()
-            .at(level::info, "ai_provider_recovered")
-            .field("traceId", call_.trace_id)
-            .field("runId", call_.run_id)
-            .field("provider", p.name)
-            .field("baseUrl", p.url.text())
-            .field("fromHalfOpen", e.from_half_open);
+        record(level::info, "ai_provider_recovered", stage::note, [&](json::writer& w) {
+          ids(w).member("provider", p.name).member("baseUrl", p.url.text());
+          w.member("fromHalfOpen", e.from_half_open);
+        });
         metrics.breaker_state(observe::breaker_gauge::closed);
         metrics.breaker_transition("closed");
         break;
@@ -81,49 +73,89 @@ void run::record_events(policy::failover_plan& plan) {
   plan.clear_events();
 }
 
+// What a restart gives the provider back (FO-1): on the record whenever it has changed.
+void run::record_health(policy::provider_index provider) {
+  const auto changed = core_.health().with(
+      [&](policy::health_bank& bank) { return bank.take_change(provider, now(), services_.loop.wall()); });
+  if (!changed) return;
+  record(level::debug, "provider_health", stage::note, [&](json::writer& w) {
+    w.member("traceId", call_.trace_id);
+    write_health(w, *changed);
+  });
+}
+
 void run::record_leg_started(const policy::step& step) {
-  core_.log()
-      .at(level::info, "ai_leg_started")
-      .field("traceId", call_.trace_id)
-      .field("runId", call_.run_id)
-      .field("leg", step.leg)
-      .field("provider", provider_of(step.target).name)
-      .field("model", targets_[step.target].model);
+  record(level::info, "ai_leg_started", stage::start, [&](json::writer& w) {
+    w.member("traceId", call_.trace_id).member("runId", call_.run_id);
+    w.member("leg", static_cast<std::int64_t>(step.leg)).member("provider", provider_of(step.target).name);
+    w.member("model", targets_[step.target].model).member("key", call_.who.key);
+    if (key_counted_) w.member("countedKey", true);
+    if (provider_counted_) w.member("countedProvider", true);
+  });
 }
 
 void run::record_leg_finished(const policy::step& step, const leg_end& end, instant started) {
   const provider& p = provider_of(step.target);
-  auto line = core_.log().at(level::info, "ai_leg_finished");
-  line.field("traceId", call_.trace_id)
-      .field("runId", call_.run_id)
-      .field("leg", step.leg)
-      .field("provider", p.name)
-      .field("model", targets_[step.target].model)
-      .field("outcome", policy::name_of(end.result.outcome));
-  if (end.result.outcome != policy::leg_outcome::success) {
-    line.field("code", foundation::name_of(end.why().code)).field("reason", end.result.reason);
-  }
-  if (end.status != 0) line.field("status", end.status);
-  line.field("retries", retries_).ms("durationMs", now() - started);
+  record(level::info, "ai_leg_finished", stage::note, [&](json::writer& w) {
+    w.member("traceId", call_.trace_id).member("runId", call_.run_id);
+    w.member("leg", static_cast<std::int64_t>(step.leg)).member("provider", p.name);
+    w.member("model", targets_[step.target].model).member("outcome", policy::name_of(end.result.outcome));
+    if (end.result.outcome != policy::leg_outcome::success)
+      w.member("code", foundation::name_of(end.why().code)).member("reason", end.result.reason);
+    if (end.status != 0) w.member("status", end.status);
+    w.member("retries", static_cast<std::int64_t>(retries_));
+    w.member("durationMs", foundation::to_ms(now() - started));
+  });
   p.metrics->attempt_done(policy::name_of(end.result.outcome));
 }
 
 void run::record_terminal(std::string_view event, std::string_view code) {
   if (recorded_) return;
   recorded_ = true;
-  core_.log()
-      .at(level::info, event)
-      .field("runId", call_.run_id)
-      .field("executionId", call_.run_id)
-      .field("traceId", call_.trace_id)
-      .field("code", code)
-      .field("legs", legs_)
-      .ms("durationMs", now() - started_);
+  record(level::info, event, stage::end, [&](json::writer& w) {
+    w.member("runId", call_.run_id).member("executionId", call_.run_id).member("traceId", call_.trace_id);
+    w.member("code", code).member("legs", static_cast<std::int64_t>(legs_));
+    w.member("durationMs", foundation::to_ms(now() - started_));
+  });
   if (route_ == nullptr) {
     core_.metrics().exchange_done(name_of(call_.from), "", code);
   } else {
     route_->exchanges[static_cast<std::size_t>(call_.from)]->add(code);
   }
+  if (started_recorded_ && core_.traces() != nullptr) keep_trace(code);
+}
+
+// Beside the run's end and never in its way: a trace that cannot be kept is logged, the run is as it was
+// (TRC-5).
+void run::keep_trace(std::string_view code) {
+  storage::trace_record t;
+  t.run_id = t.execution_id = call_.run_id;
+  t.trace_id = call_.trace_id;
+  t.model = read_.summary.model;
+  if (!call_.who.project.empty()) t.project_id = call_.who.project;
+  if (core_.keeps_texts()) {
+    // The body was read; the views into it end here.
+    read_.body = {};
+    t.input_text = std::move(call_.body);
+    t.output_text = std::move(output_text_);
+  }
+  const foundation::wall_time wall = services_.loop.wall();
+  t.completed_at = t.created_at = wall;
+  t.started_at = wall - std::chrono::duration_cast<foundation::milliseconds>(now() - started_);
+  if (code != "OK") t.code = code;
+  std::vector<storage::trace_record> batch;
+  batch.push_back(std::move(t));
+  // The answer may come when this run, and the gateway, are gone: it takes along what it needs.
+  core_.traces()->put(std::move(batch), [&log = core_.log(), run_id = call_.run_id,
+                                         trace_id = call_.trace_id](storage::result<void> done) {
+    if (done) return;
+    log.at(level::warn, "ai_trace_persistence_degraded")
+        .field("code", foundation::name_of(foundation::error_code::trace_persistence_degraded))
+        .field("runId", run_id)
+        .field("traceId", trace_id)
+        .field("causeCode", storage::name_of(done.error().problem))
+        .field("causeMessage", done.error().message);
+  });
 }
 
 void run::record_stream_failed(std::string_view message) const {
@@ -152,7 +184,8 @@ void run::record_malformed(const stream_relay& relay) const {
       .field("count", relay.malformed());
 }
 
-void run::count_tokens(const dialect::usage& tokens) const {
+void run::note_usage(const dialect::usage& tokens) {
+  usage_ = tokens;
   if (!tokens.known) return;
   auto& counts = core_.metrics().tokens(provider_of(current_).name, targets_[current_].model);
   const auto add = [&](std::string_view kind, std::int64_t n) {

@@ -32,4 +32,13 @@ dialect::dialect_id provider::dialect_for(dialect::dialect_id caller) const {
   return dialect::dialect_id::openai_chat;
 }
 
+const caller_policy& snapshot::policy_named(std::string_view name) const {
+  const caller_policy* fallback = &policies.front();
+  for (const caller_policy& p : policies) {
+    if (p.name == name) return p;
+    if (p.name == "default") fallback = &p;
+  }
+  return *fallback;
+}
+
 }  // namespace tidegate::gateway

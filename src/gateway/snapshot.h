@@ -11,8 +11,11 @@
 #include <vector>
 
 #include "foundation/time.h"
+#include "gateway/guards.h"
 #include "observe/metrics.h"
 #include "policy/failover.h"
+#include "policy/pricing.h"
+#include "policy/rate_limit.h"
 #include "policy/retry.h"
 #include "policy/routing.h"
 #include "protocol/dialect/canonical.h"
@@ -30,6 +33,7 @@ struct provider {
   bool enabled = true;
   bool has_url = false;
   policy::base_url url;
+  std::string url_text;  // url.text(), made once; set by core::publish
   runtime::origin origin;
   std::string credential;              // what the reference resolves to; empty when absent
   bool credential_configured = false;  // a reference stands in the configuration
@@ -37,6 +41,9 @@ struct provider {
   duration first_byte = std::chrono::seconds{30};
   policy::provider_index health = 0;
   policy::credential_id credential_id = 0;
+  std::uint64_t credential_fingerprint = 0;  // keyed and one-way, 0 = none: tells a changed one apart (FO-1)
+  std::uint32_t requests_per_minute = 0;     // 0 = none
+  policy::rate_limiter::slot window = 0;     // set by core::publish
   observe::provider_metrics* metrics = nullptr;  // set by core::publish
 
   // RES-3.
@@ -81,6 +88,12 @@ struct snapshot {
   std::size_t max_json_depth = 64;
   std::uint64_t max_in_flight = 1024;
   std::vector<std::string> allowed_origins;
+  std::vector<caller_policy> policies{{}};  // "default" among them
+  std::int64_t project_token_budget = 0;
+  std::shared_ptr<const policy::price_book> prices = std::make_shared<policy::price_book>();
+
+  // The policy of that name; the default one where it is gone since the key was made.
+  const caller_policy& policy_named(std::string_view name) const;
 };
 
 }  // namespace tidegate::gateway

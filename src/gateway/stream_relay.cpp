@@ -1,5 +1,6 @@
 #include "gateway/stream_relay.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tidegate::gateway {
@@ -22,11 +23,38 @@ bool is_content(const dialect::stream_event& event) {
   }
 }
 
+void keep(std::string& kept, std::string_view piece, std::size_t bytes_max) {
+  if (kept.size() < bytes_max) kept.append(piece.substr(0, bytes_max - kept.size()));
+}
+
+class counting_sink final : public dialect::prompt_sink {
+ public:
+  explicit counting_sink(policy::token_estimate& sum) : sum_{sum} {}
+  counting_sink(policy::token_estimate& sum, std::string& kept, std::size_t bytes_max)
+      : sum_{sum}, kept_{&kept}, bytes_max_{bytes_max} {}
+  void text(std::string_view piece) override {
+    sum_.add(piece);
+    if (bytes_max_ != 0) keep(*kept_, piece, bytes_max_);
+  }
+  // A reply's media are the provider's own counters' business; what is sealed came from reasoning.
+  void media(const dialect::media_item& item) override {
+    if (item.kind == dialect::media_kind::sealed) sealed_ += std::max<std::int64_t>(item.bytes, 0);
+  }
+  void tokens(std::int64_t) override {}
+  std::int64_t sealed_tokens() const { return (sealed_ + 3) / 4; }
+
+ private:
+  policy::token_estimate& sum_;
+  std::string* kept_ = nullptr;
+  std::size_t bytes_max_ = 0;
+  std::int64_t sealed_ = 0;
+};
+
 }  // namespace
 
 stream_relay::stream_relay(const dialect::dialect& provider, const dialect::dialect& caller,
                            dialect::encode_context context, relay_options options)
-    : options_{options} {
+    : options_{options}, words_{provider.id()} {
   if (provider.id() == caller.id()) {
     watch_ = provider.watch();
   } else {
@@ -78,6 +106,8 @@ bool stream_relay::relay(const sse::event_view& event, std::string& out) {
   }
   content_ |= meaning.content;
   finished_ |= meaning.finished;
+  counting_sink sink{received_, text_, options_.keep_text};
+  words_.scan(event, sink);
   if (meaning.end) {
     tail_.assign(event.raw);
     state_ = relay_state::ended;
@@ -107,7 +137,13 @@ bool stream_relay::apply(const dialect::stream_event& event, std::string& out) {
     return false;
   }
   if (event.tokens.known) tokens_ = event.tokens;
-  content_ |= is_content(event);
+  if (is_content(event)) {
+    content_ = true;
+    const bool sealed = event.kind == dialect::stream_event_kind::redacted_thinking;
+    received_.add(sealed ? std::string_view{event.text}.substr(0, event.text.size() / 4 * 3) : event.text);
+    if (event.kind == dialect::stream_event_kind::tool_start) received_.add(event.name);
+    if (options_.keep_text != 0 && !sealed) keep(text_, event.text, options_.keep_text);
+  }
   finished_ |= event.kind == dialect::stream_event_kind::finish;
   if (event.kind == dialect::stream_event_kind::end) {
     encoder_->encode(event, tail_);
@@ -118,8 +154,27 @@ bool stream_relay::apply(const dialect::stream_event& event, std::string& out) {
   return true;
 }
 
+std::int64_t stream_relay::received_tokens() const noexcept {
+  return std::max<std::int64_t>(received_.tokens(), content_ ? 1 : 0);
+}
+
 void stream_relay::note_malformed(std::string_view data) {
   if (malformed_++ == 0) malformed_sample_.assign(data.substr(0, sample_bytes));
+}
+
+std::int64_t estimate_reply(dialect::dialect_id speaks, protocol::json::value body) {
+  policy::token_estimate sum;
+  counting_sink sink{sum};
+  dialect::walk_reply(speaks, body, sink);
+  return sum.tokens() + sink.sealed_tokens();
+}
+
+std::string text_of_reply(dialect::dialect_id speaks, protocol::json::value body, std::size_t bytes_max) {
+  policy::token_estimate sum;
+  std::string text;
+  counting_sink sink{sum, text, bytes_max};
+  dialect::walk_reply(speaks, body, sink);
+  return text;
 }
 
 }  // namespace tidegate::gateway

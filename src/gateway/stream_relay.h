@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "policy/tokens.h"
 #include "protocol/dialect/dialect.h"
+#include "protocol/dialect/event_text.h"
 #include "protocol/sse/sse.h"
 
 namespace tidegate::gateway {
@@ -19,6 +21,7 @@ namespace sse = protocol::sse;
 
 struct relay_options {
   bool drop_usage_only = false;  // usage was asked for by us, not by the caller (GW-6)
+  std::size_t keep_text = 0;     // bytes of what came that text() keeps, for the trace (TRC-4)
 };
 
 enum class relay_state : std::uint8_t {
@@ -46,6 +49,11 @@ class stream_relay {
   // The provider's own error event, in the caller's dialect already (same dialect only); else empty.
   const std::string& error_bytes() const noexcept { return error_bytes_; }
   const dialect::usage& tokens() const noexcept { return watch_ ? watch_->tokens() : tokens_; }
+  // The estimate of what has come so far, reasoning and tool calls included, for a stream whose provider does
+  // not report usage (BUD-5). At least 1 once there was content.
+  std::int64_t received_tokens() const noexcept;
+  // What came so far, reasoning and tool calls included, up to `keep_text` bytes.
+  std::string& text() noexcept { return text_; }
   std::uint32_t malformed() const noexcept { return malformed_; }
   // The first malformed line, at most 200 bytes (TRC-7).
   const std::string& malformed_sample() const noexcept { return malformed_sample_; }
@@ -64,14 +72,22 @@ class stream_relay {
   std::vector<dialect::stream_event> events_;
   relay_options options_;
   relay_state state_ = relay_state::open;
+  policy::token_estimate received_;
+  dialect::event_text words_;  // same dialect
   bool content_ = false;
   bool finished_ = false;
   std::uint32_t malformed_ = 0;
   std::string tail_;
   std::string error_bytes_;
   std::string malformed_sample_;
+  std::string text_;
   dialect::stream_error error_;
   dialect::usage tokens_;
 };
+
+// The same for a whole reply in the dialect of `speaks`; 0 for one that says nothing.
+std::int64_t estimate_reply(dialect::dialect_id speaks, protocol::json::value body);
+// The words of a whole reply, up to `bytes_max`, for the trace.
+std::string text_of_reply(dialect::dialect_id speaks, protocol::json::value body, std::size_t bytes_max);
 
 }  // namespace tidegate::gateway

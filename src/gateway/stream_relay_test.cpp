@@ -5,11 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 
 #include "foundation/random.h"
 #include "kit/fixtures.h"
 #include "kit/provider_texts.h"
+#include "policy/tokens.h"
 
 namespace tidegate::gateway {
 namespace {
@@ -29,6 +31,7 @@ struct relayed {
   std::string tail;
   std::string error_bytes;
   std::uint32_t malformed = 0;
+  std::int64_t received = 0;
 };
 
 enum class split : std::uint8_t { whole, random, single };
@@ -55,6 +58,7 @@ relayed relay(dialect_id provider, dialect_id caller, std::string_view bytes, sp
   got.tail = r.tail();
   got.error_bytes = r.error_bytes();
   got.malformed = r.malformed();
+  got.received = r.received_tokens();
   return got;
 }
 
@@ -254,6 +258,61 @@ TEST(stream_relay, comments_blank_lines_and_line_ends_pass_as_they_came) {
     EXPECT_EQ(got.state, relay_state::ended);
     EXPECT_EQ(got.out + got.tail, body);
   }
+}
+
+// BUD-5: what was received is known to the estimator, however the stream goes on to its caller.
+TEST(stream_relay, received_words_count_as_they_come) {
+  const std::string words = "The quick brown 狐 jumps over the lazy dog";
+  const std::int64_t expected = policy::estimate_tokens(words);
+  for (const dialect_id provider : dialects) {
+    for (const dialect_id caller : dialects) {
+      const stream_text t = kit::streamed_text(provider, "x", words);
+      const std::string said = joined(t.preamble) + joined(t.content);
+      for (const split how : {split::whole, split::random, split::single}) {
+        EXPECT_EQ(relay(provider, caller, said, how, false).received, expected);
+        EXPECT_EQ(relay(provider, caller, joined(t.preamble), how, false).received, 0);
+      }
+    }
+  }
+}
+
+TEST(stream_relay, content_is_never_received_for_nothing) {
+  const std::string call_without_words = kit::sse_event(
+      {}, R"({"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_1","function":{}}]}}]})");
+  const std::string call =
+      kit::sse_event({}, R"({"choices":[{"index":0,"delta":{"function_call":{"arguments":"{}"}}}]})");
+  EXPECT_EQ(relay(dialect_id::openai_chat, dialect_id::openai_chat, call, split::whole, false).received, 1);
+  const relayed odd =
+      relay(dialect_id::openai_chat, dialect_id::openai_chat, call_without_words, split::whole, false);
+  EXPECT_EQ(odd.received, odd.content ? 1 : 0);
+}
+
+// Where both ways exist, the relay's scan and the decoders agree; the scan finds more where the model wrote
+// to the vendor's own tools.
+TEST(stream_relay, recorded_streams_count_alike_relayed_and_translated) {
+  const auto streams = recorded_streams();
+  if (streams.empty()) GTEST_SKIP() << "no recordings";
+  std::size_t alike = 0;
+  for (const recorded_stream& s : streams) {
+    const dialect_id other =
+        s.dialect == dialect_id::openai_chat ? dialect_id::anthropic_messages : dialect_id::openai_chat;
+    const relayed own = relay(s.dialect, s.dialect, s.body, split::whole);
+    const relayed there = relay(s.dialect, other, s.body, split::whole);
+    EXPECT_GE(own.received * 50 + 400, there.received * 49) << s.name;
+    if (own.content) EXPECT_GT(own.received, 0) << s.name;
+    alike += std::abs(own.received - there.received) <= 4 + there.received / 50;
+  }
+  std::printf("received estimates: %zu/%zu alike\n", alike, streams.size());
+  EXPECT_GE(alike * 10, streams.size() * 9);
+}
+
+TEST(estimate_reply, whole_replies_count_what_they_say) {
+  const auto reply = protocol::json::parse(
+      R"({"choices":[{"index":0,"message":{"role":"assistant","content":"hello world"}},
+                     {"index":1,"message":{"role":"assistant","content":"你好世界"}}]})");
+  EXPECT_EQ(estimate_reply(dialect_id::openai_chat, *reply), 9);
+  const auto silent = protocol::json::parse(R"({"type":"message","content":[]})");
+  EXPECT_EQ(estimate_reply(dialect_id::anthropic_messages, *silent), 0);
 }
 
 }  // namespace

@@ -124,6 +124,9 @@ class log_line {
       return natural(key, n);
     }
   }
+  // Members of a JSON object as they stand between its braces: an event that is journalled too is written
+  // once and used twice.
+  log_line& members(std::string_view json);
   log_line& ms(std::string_view key, std::int64_t milliseconds) { return field(key, milliseconds); }
   log_line& ms(std::string_view key, foundation::duration d) { return field(key, foundation::to_ms(d)); }
 

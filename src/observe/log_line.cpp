@@ -199,6 +199,12 @@ log_line& log_line::end_field(char* start, bool fits) {
   return *this;
 }
 
+log_line& log_line::members(std::string_view json) {
+  if (sink_ == nullptr || json.empty()) return *this;
+  char* const start = at_;
+  return end_field(start, put(",") && put(json));
+}
+
 log_line& log_line::string(std::string_view key, std::string_view text) {
   char* const start = at_;
   return end_field(start, begin_field(key) && put_quoted(text));

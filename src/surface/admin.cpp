@@ -22,6 +22,12 @@ std::string error_body(std::string_view code, std::string_view message) {
   return body;
 }
 
+// Empty for paths that are not served here.
+std::string_view methods_of(std::string_view path) {
+  if (path == "/metrics" || path == "/admin/v1/providers") return "GET, HEAD";
+  return path == "/admin/v1/reload" ? "POST" : std::string_view{};
+}
+
 std::string_view name_of(policy::breaker_status status) {
   switch (status) {
     case policy::breaker_status::healthy:
@@ -53,9 +59,11 @@ task<void> admin::handle(downstream& exchange) {
     co_return;
   }
   if (path == "/readyz") {
-    const bool ready = !core_.draining();
+    const bool ready = !core_.draining() && core_.recording();
     static_cast<void>(co_await exchange.respond(ready ? 200 : 503, "content-type: text/plain\r\n",
-                                                ready ? "ready\n" : "draining\n"));
+                                                ready               ? "ready\n"
+                                                : core_.recording() ? "draining\n"
+                                                                    : "the journal has stopped\n"));
     co_return;
   }
   if (!authorized(head)) {
@@ -68,6 +76,10 @@ task<void> admin::handle(downstream& exchange) {
     // No page of any origin has business here; a form in a browser must not reload a gateway.
     static_cast<void>(co_await exchange.respond(
         403, json_type, error_body("FORBIDDEN", "the admin listener answers no browser origin")));
+    co_return;
+  }
+  if (keys_ && admin_keys::owns(path)) {
+    co_await keys_->handle(exchange);
     co_return;
   }
   if (path == "/metrics" && get) {
@@ -87,8 +99,13 @@ task<void> admin::handle(downstream& exchange) {
         done ? 200 : 400, json_type, done ? R"({"ok":true})" : error_body("VALIDATION_ERROR", done.error())));
     co_return;
   }
-  static_cast<void>(
-      co_await exchange.respond(404, json_type, error_body("NOT_FOUND", "unknown path or method")));
+  if (const std::string_view allow = methods_of(path); !allow.empty()) {
+    const std::string headers = "allow: " + std::string{allow} + "\r\n" + std::string{json_type};
+    static_cast<void>(
+        co_await exchange.respond(405, headers, error_body("INVALID_ARGUMENT", "use " + std::string{allow})));
+    co_return;
+  }
+  static_cast<void>(co_await exchange.respond(404, json_type, error_body("NOT_FOUND", "unknown path")));
 }
 
 // Windows end, permits expire and reloads reset without any run that would say so.

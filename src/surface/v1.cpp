@@ -25,9 +25,10 @@ namespace {
 // What the story needs of a connection.
 class connection_sink final : public gateway::reply_sink {
  public:
-  explicit connection_sink(downstream& to) : to_{to} {}
+  // `allow`: the methods that the path takes, named with every 405 (RFC 9110, 15.5.6).
+  connection_sink(downstream& to, std::string_view allow) : to_{to}, allow_{allow} {}
   task<bool> whole(int status, std::string_view headers, std::string_view body) override {
-    return to_.respond(status, headers, body);
+    return status == 405 ? refuse_method(headers, body) : to_.respond(status, headers, body);
   }
   task<bool> begin_stream(int status, std::string_view headers) override {
     return to_.begin(status, headers);
@@ -40,7 +41,14 @@ class connection_sink final : public gateway::reply_sink {
   void set_deadline(foundation::instant when) override { to_.set_deadline(when); }
 
  private:
+  task<bool> refuse_method(std::string_view headers, std::string_view body) {
+    std::string lines = "allow: " + std::string{allow_} + "\r\n";
+    lines += headers;
+    co_return co_await to_.respond(405, lines, body);
+  }
+
   downstream& to_;
+  std::string_view allow_;
 };
 
 struct route_entry {
@@ -60,6 +68,13 @@ constexpr route_entry posts[] = {
 };
 
 constexpr std::string_view models_path = "/v1/models";
+
+std::string_view methods_of(const protocol::http1::request_head& head) {
+  return head.path_query.starts_with(models_path) ? "GET, HEAD" : "POST";
+}
+
+// Of a project's or session's id: they become names of accounts.
+constexpr std::size_t caller_id_max = 255;
 
 // A dialect's own request headers pass to a target that speaks it; whatever names an account or a key does
 // not.
@@ -127,9 +142,9 @@ call v1::begin(const downstream& exchange) const {
 }
 
 task<void> v1::refuse(downstream& exchange, call request, failure why) {
-  connection_sink reply{exchange};
+  connection_sink reply{exchange, methods_of(exchange.request())};
   co_await gateway::refuse(core_, request.dialect, request.from, why, request.run_id, request.trace_id,
-                           reply);
+                           services_.records, reply);
 }
 
 // No coroutine of its own: its frame would last as long as the exchange.
@@ -149,7 +164,15 @@ task<void> v1::handle(downstream& exchange) {
       return refused(error_code::forbidden, "this Origin is not allowed; see server.allowed_origins");
     }
   }
-  if (path == models_path || path.starts_with("/v1/models/")) {
+  const bool models_asked = path == models_path || path.starts_with("/v1/models/");
+  const auto* const found = std::ranges::find(posts, path, &route_entry::path);
+  if (found != std::end(posts)) {
+    request.what = found->what;
+    request.dialect = found->dialect;
+    request.from = found->from;
+  }
+  if (auto why = identify(head, request)) return refuse(exchange, std::move(request), std::move(*why));
+  if (models_asked) {
     if (head.method != "GET" && head.method != "HEAD") {
       return refused(error_code::invalid_argument, "use GET for " + std::string{path}, 405);
     }
@@ -157,18 +180,43 @@ task<void> v1::handle(downstream& exchange) {
         path.size() > models_path.size() ? path.substr(models_path.size() + 1) : std::string_view{};
     return models(exchange, id, std::move(request));
   }
-  const auto* const found = std::ranges::find(posts, path, &route_entry::path);
   if (found == std::end(posts)) {
     return refused(error_code::not_found, "unknown path " + std::string{path.substr(0, 200)});
   }
-  request.what = found->what;
-  request.dialect = found->dialect;
-  request.from = found->from;
   if (head.method != "POST")
     return refused(error_code::invalid_argument, "use POST for " + std::string{path}, 405);
   request.query = target.substr(path.size());
   request.dialect_headers = dialect_headers(head, request.dialect);
   return generate(exchange, std::move(request));
+}
+
+// Who calls, for which project and session; why not, or nothing.
+std::optional<failure> v1::identify(const protocol::http1::request_head& head, call& request) const {
+  auto found = core_.callers().authenticate(head.get("authorization"), head.get("x-api-key"));
+  if (!found) return std::move(found.error());
+  const policy::principal& who = *found->who;
+  request.who.key = who.id;
+  request.who.policy = who.policy;
+  for (const std::string_view name : {"x-tidegate-project", "x-tidegate-session"}) {
+    const std::string_view id = foundation::trim(head.get(name));
+    if (id.size() > caller_id_max) {
+      failure f = make_failure(error_code::invalid_argument, std::string{name} + " is longer than " +
+                                                                 std::to_string(caller_id_max) + " bytes");
+      f.param = name;
+      return f;
+    }
+    (name == "x-tidegate-project" ? request.who.project : request.who.session) = id;
+  }
+  if (head.get("idempotency-key").size() > gateway::idempotency_key_max) {
+    failure f = make_failure(error_code::invalid_argument, "idempotency-key is longer than 255 bytes");
+    f.param = "idempotency-key";
+    return f;
+  }
+  if (!request.who.project.empty() && !policy::may_use_project(who, request.who.project)) {
+    return make_failure(error_code::forbidden,
+                        "this client key may not use project '" + request.who.project + "'");
+  }
+  return std::nullopt;
 }
 
 task<void> v1::answer_health(downstream& exchange) {
@@ -196,14 +244,24 @@ task<void> v1::generate(downstream& exchange, call request) {
   }
   request.arrived = std::max(request.arrived, services_.loop.now());  // a slow upload is not our overhead
   request.body = exchange.take_body();
-  connection_sink reply{exchange};
-  co_await gateway::run_exchange(core_, services_, request, reply);
+  connection_sink reply{exchange, methods_of(exchange.request())};
+  std::string key{exchange.request().get("idempotency-key")};
+  if (key.empty() || !core_.keyed().usable()) {
+    co_await gateway::run_exchange(core_, services_, request, reply);
+  } else {
+    co_await gateway::run_idempotent(core_, services_, request, std::move(key), reply);
+  }
 }
 
 task<void> v1::models(downstream& exchange, std::string_view id, call request) {
   std::string headers = "x-tidegate-run-id: " + request.run_id +
                         "\r\nx-tidegate-trace-id: " + request.trace_id +
                         "\r\ncontent-type: application/json\r\n";
+  if (auto why = gateway::admit_listing(core_, services_, request.who)) {
+    co_await refuse(exchange, std::move(request), std::move(*why));
+    co_return;
+  }
+  static_cast<void>(co_await services_.records.durable(gateway::stage::note));
   if (id.empty()) {
     const auto list = co_await gateway::list_models(core_, services_, exchange.gone());
     static_cast<void>(

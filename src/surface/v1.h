@@ -1,6 +1,7 @@
 // The gateway surface: /v1/* in the OpenAI and Anthropic dialects, and /healthz. One instance a loop.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,8 @@ class v1 final : public runtime::request_handler {
                                                foundation::failure why);
   runtime::task<void> answer_health(runtime::downstream& exchange);
   gateway::call begin(const runtime::downstream& exchange) const;
+  std::optional<foundation::failure> identify(const protocol::http1::request_head& head,
+                                              gateway::call& request) const;
 
   gateway::core& core_;
   gateway::loop_services services_;

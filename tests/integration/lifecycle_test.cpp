@@ -231,8 +231,10 @@ TEST(lifecycle, sigterm_under_load_loses_no_exchange_and_exits_zero) {  // NFR-3
   const std::string path = binary();
   if (path.empty()) GTEST_SKIP() << "the binary is not built";
   const scratch_dir dir;
+  ::setenv("TIDEGATE_POLICY_DEFAULT_REQUESTS_PER_MINUTE", "0", 1);
   program gateway{{path, "serve", "--mock", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
                    "--data", dir.path()}};
+  ::unsetenv("TIDEGATE_POLICY_DEFAULT_REQUESTS_PER_MINUTE");
   const std::string data = gateway.logged(R"("event":"listening","data":")");
   ASSERT_FALSE(data.empty()) << gateway.text();
   const std::string admin = gateway.logged(R"("admin":")");

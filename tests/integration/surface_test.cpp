@@ -246,7 +246,7 @@ TEST(surface, a_reload_under_load_loses_nothing) {  // CFG-1
   for (std::size_t i = 0; i < kit::tries(200, 30); ++i) {
     const std::size_t before = done;
     settings.timeouts.idle = std::chrono::milliseconds{50'000 + i};
-    gateway.node().publish(gateway.snapshot(settings));
+    ASSERT_TRUE(gateway.publish(settings).has_value());
     EXPECT_TRUE(kit::eventually([&] { return done > before || wrong > 0; }));
   }
   stop = true;

@@ -22,9 +22,10 @@
 #include <vector>
 
 #include "app/configuration.h"
-#include "app/node.h"
 #include "app/process.h"
+#include "app/service.h"
 #include "kit/raw_client.h"
+#include "kit/temporary_folder.h"
 #include "mock/mock_server.h"
 #include "observe/captured_log.h"
 #include "protocol/dialect/dialect.h"
@@ -254,14 +255,18 @@ class test_gateway {
     auto provider = mock::mock_thread::start("127.0.0.1:0", std::move(options_.provider), time_);
     EXPECT_TRUE(provider.has_value()) << provider.error();
     provider_ = std::move(*provider);
+    start();
+  }
+  // Opens the gateway on its data directory; again after stop().
+  void start() {
     const app::configuration settings = configure();
-    auto started = app::node::start(
-        settings, snapshot(settings), log_, time_, [] { return std::expected<void, std::string>{}; },
+    auto started = app::service::open(
+        settings, environment(), log_, time_, [] { return std::expected<void, std::string>{}; },
         options_.ca_file);
-    EXPECT_TRUE(started.has_value()) << started.error();
-    node_ = std::move(*started);
-    if (!node_->data_address().starts_with("unix:")) port_ = port_of(node_->data_address());
-    if (!node_->admin_address().empty()) admin_port_ = port_of(node_->admin_address());
+    EXPECT_TRUE(started.has_value()) << started.error().messages.front();
+    service_ = std::move(*started);
+    if (!node().data_address().starts_with("unix:")) port_ = port_of(node().data_address());
+    if (!node().admin_address().empty()) admin_port_ = port_of(node().admin_address());
   }
 
   app::configuration configure() const {
@@ -269,6 +274,8 @@ class test_gateway {
     c.server.listen = "127.0.0.1:0";
     c.admin.listen = "127.0.0.1:0";
     c.server.threads = 2;
+    c.storage.dir = directory_.path();
+    c.policies["default"].requests_per_minute = 0;  // guards have tests of their own
     c.retry.backoff = {std::chrono::milliseconds{1}};
     c.breaker.failure_threshold =
         1'000'000;  // faults are sent on purpose here; breakers have tests of their own
@@ -292,13 +299,19 @@ class test_gateway {
     if (options_.adjust) options_.adjust(c);
     return c;
   }
-  app::served snapshot(const app::configuration& settings) const {
+  app::environment environment() const {
     app::environment env = options_.env;
     env["PROVIDER_KEY"] = "sk-integration-test-key";
-    return app::make_snapshot(settings, env, app::read_system_file);
+    return env;
+  }
+  // Another configuration, as a reload would bring it.
+  std::expected<void, std::string> publish(const app::configuration& settings) {
+    return service_->publish(settings, environment());
   }
 
-  app::node& node() { return *node_; }
+  app::node& node() { return service_->node(); }
+  app::service& service() { return *service_; }
+  const std::string& directory() const { return directory_.path(); }
   mock::mock_thread& provider() { return *provider_; }
   const observe::captured_log& log() const { return lines_; }
   std::uint16_t port() const { return port_; }
@@ -352,10 +365,10 @@ class test_gateway {
   }
 
   bool connections_gone() {
-    return eventually([&] { return node_->open_connections() == 0; });
+    return eventually([&] { return node().open_connections() == 0; });
   }
   // Ends the gateway; the provider and the log stay.
-  void stop() { node_.reset(); }
+  void stop() { service_.reset(); }
 
  private:
   gateway_options options_;
@@ -363,7 +376,8 @@ class test_gateway {
   observe::captured_log lines_;
   observe::logger log_;
   std::unique_ptr<mock::mock_thread> provider_;
-  std::unique_ptr<app::node> node_;
+  temporary_folder directory_;
+  std::unique_ptr<app::service> service_;
   std::uint16_t port_ = 0;
   std::uint16_t admin_port_ = 0;
 };

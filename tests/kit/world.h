@@ -22,6 +22,7 @@
 #include "gateway/core.h"
 #include "gateway/exchange.h"
 #include "gateway/snapshot.h"
+#include "kit/recorded_journal.h"
 #include "kit/recorded_reply.h"
 #include "kit/scripted_upstream.h"
 #include "observe/captured_log.h"
@@ -88,6 +89,7 @@ struct ask {
   gateway::endpoint what = gateway::endpoint::generate;
   std::string dialect_headers;
   std::string query;
+  gateway::caller who;
   std::function<void(recorded_reply&)> prepare;  // the caller's side, before the call begins
 };
 
@@ -167,6 +169,7 @@ class world {
       p->credential = from.key;
       p->credential_configured = !from.key.empty();
       if (!from.key.empty()) p->credential_id = ++ids;
+      p->credential_fingerprint = from.key.empty() ? 0 : std::hash<std::string>{}(from.key) | 1U;
       if (from.kind == policy::provider_kind::openai) p->max_tokens_field = "max_completion_tokens";
       by_name[p->name] = p.get();
       next->providers.push_back(std::move(p));
@@ -178,6 +181,7 @@ class world {
     next->patterns.push_back(r.pattern);
     next->routes.push_back(std::move(r));
     next->retry.jitter_percent = 0;
+    next->policies.front().requests_per_minute = 1000;
     if (s.adjust) s.adjust(*next);
     shared.publish(std::move(next), {});
   }
@@ -195,6 +199,7 @@ class world {
     c.trace_id = e.trace_id = foundation::make_trace_id(random);
     c.arrived = loop.fresh_now();
     c.timeout = a.timeout;
+    c.who = a.who;
     e.dialect = a.dialect;
     if (a.prepare) a.prepare(e.reply);
     drive(shared, services, std::move(c), e);
@@ -281,7 +286,8 @@ class world {
   runtime::loop loop{clock};
   scripted_upstream upstream{loop};
   foundation::random_source random{1};
-  gateway::loop_services services{loop, upstream, random};
+  recorded_journal journal;
+  gateway::loop_services services{loop, upstream, random, journal};
   std::deque<exchange> exchanges;
 
  private:

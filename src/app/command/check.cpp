@@ -34,7 +34,9 @@ std::string credential_state(const credential_reference& reference, const consol
     case credential_problem::unreadable:
       return "unreadable";
     case credential_problem::no_store:
-      return "no sealed store";
+      return "sealed";  // the store is the gateway's to open
+    case credential_problem::not_stored:
+      return "not stored";
   }
   return "none";
 }
@@ -52,7 +54,7 @@ void add_runtime_warnings(loaded_configuration& loaded, const console& terminal)
   for (const provider_settings& provider : settings.providers) {
     if (!provider.api_key.configured() && !needs_credential(provider)) continue;
     const auto credential = resolve_credential(provider.api_key, terminal.env, terminal.read);
-    if (!credential)
+    if (!credential && credential.error().problem != credential_problem::no_store)
       loaded.warnings.push_back({"ai_credential_absent", provider.name, credential.error().message});
   }
   for (const std::string& problem : exposure_problems(settings, !settings.keys.empty())) {

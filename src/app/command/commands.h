@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
+#include <functional>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -65,10 +67,65 @@ struct load_options {
   bool json = false;
 };
 
+enum class key_action : std::uint8_t { create, list, revoke, rotate };
+
+// Where a command on keys or secrets finds what it changes, as serve does.
+struct desk_place {
+  std::optional<std::string> config;
+  std::optional<std::string> data;
+};
+
+struct key_options {
+  key_action action = key_action::list;
+  desk_place place;
+  // create
+  std::string name;
+  std::string policy = "default";
+  std::string role = "client";
+  std::vector<std::string> projects;  // none: all
+  std::vector<std::string> channels;  // none: all
+  // revoke, rotate
+  std::string id;
+  bool json = false;
+};
+
+enum class secret_action : std::uint8_t { set, list, remove };
+
+struct secret_options {
+  secret_action action = secret_action::list;
+  desk_place place;
+  std::string name;
+  bool json = false;
+};
+
+enum class audit_act : std::uint8_t { verify, show, tail, export_records };
+
+struct audit_options {
+  audit_act act = audit_act::verify;
+  desk_place place;
+  bool json = false;
+  // verify: a shipped checkpoints file, or one line of it.
+  std::optional<std::string> checkpoint;
+  // show: a trace id or a run id.
+  std::string id;
+  // tail
+  std::uint64_t count = 10;
+  bool follow = false;
+  // export: RFC 3339 time, date, or how long ago.
+  std::optional<std::string> since;
+};
+
+// The secret's text: one line from a terminal, typed without echo, or all of standard input.
+using secret_source = std::function<std::expected<std::string, std::string>()>;
+std::expected<std::string, std::string> read_secret_from_input();
+
 int run_serve(const serve_options& options);
 int run_mock(const mock_options& options);
 int run_load(const load_options& options);
 int run_init(const init_options& options, console& terminal);
 int run_check(const check_options& options, console& terminal);
+int run_key(const key_options& options, console& terminal);
+int run_audit(const audit_options& options, console& terminal);
+int run_secret(const secret_options& options, console& terminal, const secret_source& read);
 
 }  // namespace tidegate::app::command

@@ -1,22 +1,16 @@
 // tidegate serve: from options to a running node, then signals until the end.
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
-#include <cstring>
-#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <mutex>
 #include <utility>
 
 #include "app/command/commands.h"
-#include "app/node.h"
 #include "app/process.h"
+#include "app/service.h"
 #include "mock/mock_server.h"
 #include "runtime/net/address.h"
 
@@ -24,35 +18,6 @@ namespace tidegate::app::command {
 namespace {
 
 using observe::level;
-
-// One serve a data directory; the kernel drops the lock with the process, however it ends.
-class directory_lock {
- public:
-  static std::expected<directory_lock, std::string> take(const std::string& dir) {
-    std::error_code error;
-    const bool made = std::filesystem::create_directories(dir, error);
-    if (error) return std::unexpected{"cannot make " + dir + ": " + error.message()};
-    if (made) ::chmod(dir.c_str(), 0700);  // one that stood before keeps the mode its owner gave it
-    const std::string path = dir + "/lock";
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) return std::unexpected{"cannot open " + path + ": " + std::strerror(errno)};
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      ::close(fd);
-      return std::unexpected{"another tidegate serves from " + dir +
-                             "; give this one a --data directory of its own"};
-    }
-    return directory_lock{fd};
-  }
-  directory_lock(directory_lock&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
-  directory_lock& operator=(directory_lock&&) = delete;
-  ~directory_lock() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-
- private:
-  explicit directory_lock(int fd) : fd_{fd} {}
-  int fd_;
-};
 
 // Two descriptors a call: the soft limit that most systems start with would stop at a few hundred.
 void raise_descriptor_limit() {
@@ -114,42 +79,22 @@ class serving {
     if (options_.mock && !start_mock()) return 1;
     adjust(loaded->settings);
     const configuration& settings = loaded->settings;
-    if (!settings.keys.empty()) {
-      std::cerr << "tidegate: [[key]]: this version serves without client keys only; remove the keys and "
-                   "keep the listener on loopback\n";
-      return 2;
-    }
-    const auto problems = exposure_problems(settings, false);
-    for (const std::string& p : problems) std::cerr << "tidegate: " << p << '\n';
-    if (!problems.empty()) return 2;
-    auto lock = directory_lock::take(settings.storage.dir);
-    if (!lock) {
-      std::cerr << "tidegate: " << lock.error() << '\n';
-      return 1;
-    }
-    const served what = make_snapshot(settings, env_, read_system_file);
     warn_all(log_, loaded->warnings);
-    warn_all(log_, what.warnings);
-    if (settings.admin.token.configured() && what.admin_token.empty()) {
-      std::cerr << "tidegate: admin.token: " << to_text(settings.admin.token)
-                << " gives no token; the admin listener does not open without the one it was promised\n";
-      return 2;
-    }
-    auto started = node::start(settings, what, log_, time_, [this] { return reload(); });
-    if (!started) {
-      std::cerr << "tidegate: " << started.error() << '\n';
-      return 1;
+    auto opened = service::open(settings, env_, log_, time_, [this] { return reload(); });
+    if (!opened) {
+      for (const std::string& message : opened.error().messages) std::cerr << "tidegate: " << message << '\n';
+      return opened.error().exit_code;
     }
     {
       const std::lock_guard guard{reloading_};
-      node_ = std::move(*started);
+      service_ = std::move(*opened);
     }
     announce(*loaded);
     wait_for_end(settings.server.drain_timeout);
-    std::unique_ptr<node> ending;
+    std::unique_ptr<service> ending;
     {
       const std::lock_guard guard{reloading_};  // the admin listener may be reloading
-      ending = std::move(node_);
+      ending = std::move(service_);
     }
     ending.reset();
     log_.at(level::info, "stopped");
@@ -190,11 +135,13 @@ class serving {
                  "no provider is configured: calls are answered with AI_NOT_CONFIGURED; set OPENAI_API_KEY "
                  "or ANTHROPIC_API_KEY, write a tidegate.toml (tidegate init), or try serve --mock");
     }
-    log_.at(level::warn, "open_access")
-        .field("message", "no client key is defined: every caller on this machine is served");
+    if (service_->open_access()) {
+      log_.at(level::warn, "open_access")
+          .field("message", "no client key is defined: every caller on this machine is served");
+    }
     log_.at(level::info, "listening")
-        .field("data", node_->data_address())
-        .field("admin", node_->admin_address())
+        .field("data", service_->node().data_address())
+        .field("admin", service_->node().admin_address())
         .field("configuration", loaded.name)
         .field("version", TIDEGATE_VERSION);
     log_.flush();
@@ -203,25 +150,22 @@ class serving {
   // All or nothing: a configuration that cannot be loaded changes nothing.
   std::expected<void, std::string> reload() {
     const std::lock_guard guard{reloading_};
-    if (node_ == nullptr) return std::unexpected{std::string{"the gateway is starting or shutting down"}};
+    if (service_ == nullptr) return std::unexpected{std::string{"the gateway is starting or shutting down"}};
     environment env = current_environment();
     if (mock_ != nullptr) env["TIDEGATE_MOCK_KEY"] = env_["TIDEGATE_MOCK_KEY"];
     auto loaded = load_found(options_.config, options_.overrides(), env, read_system_file);
     std::string why;
     if (!loaded) {
       for (const config_error& e : loaded.error()) why += (why.empty() ? "" : "; ") + to_text(e);
-    } else if (!loaded->settings.keys.empty()) {
-      why = "[[key]]: this version serves without client keys only";
+    } else {
+      adjust(loaded->settings);
+      if (auto published = service_->publish(loaded->settings, env); !published) why = published.error();
     }
     if (!why.empty()) {
       log_.at(level::error, "reload_refused").field("reason", why);
       return std::unexpected{why};
     }
-    adjust(loaded->settings);
-    const served what = make_snapshot(loaded->settings, env, read_system_file);
     warn_all(log_, loaded->warnings);
-    warn_all(log_, what.warnings);
-    node_->publish(what);
     log_.at(level::info, "reloaded").field("configuration", loaded->name);
     return {};
   }
@@ -233,12 +177,12 @@ class serving {
     int signal = 0;
     while (sigwait(&set, &signal) == 0 && signal == SIGHUP) static_cast<void>(reload());
     log_.at(level::info, "draining")
-        .field("inFlight", node_->core().in_flight())
+        .field("inFlight", service_->node().core().in_flight())
         .ms("timeoutMs", drain_timeout.count());
-    node_->drain();
+    service_->node().drain();
     const auto until = time_.now() + drain_timeout;
     constexpr timespec tick{0, 5'000'000};
-    while (node_->open_connections() > 0 && time_.now() < until) {
+    while (service_->node().open_connections() > 0 && time_.now() < until) {
       // A second signal ends the patience.
       const int again = sigtimedwait(&set, nullptr, &tick);
       if (again == SIGTERM || again == SIGINT) break;
@@ -251,7 +195,7 @@ class serving {
   observe::fd_sink sink_;
   observe::logger log_;
   std::unique_ptr<mock::mock_thread> mock_;
-  std::unique_ptr<node> node_;
+  std::unique_ptr<service> service_;
   std::mutex reloading_;
 };
 

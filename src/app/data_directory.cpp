@@ -1,0 +1,64 @@
+#include "app/data_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+namespace tidegate::app {
+namespace {
+
+std::unexpected<directory_failure> unusable(const std::string& what, int error_number) {
+  return std::unexpected{directory_failure{directory_problem::unusable,
+                                           what + ": " + std::generic_category().message(error_number)}};
+}
+
+}  // namespace
+
+std::expected<data_directory, directory_failure> data_directory::take(const std::string& dir) {
+  std::error_code error;
+  const bool made = std::filesystem::create_directories(dir, error);
+  if (error) return unusable("cannot make " + dir, error.value());
+  if (made) ::chmod(dir.c_str(), 0700);  // one that stood before keeps the mode its owner gave it
+  const std::string path = dir + "/lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return unusable("cannot open " + path, errno);
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return data_directory{dir, fd};
+  const int problem = errno;
+  ::close(fd);
+  if (problem != EWOULDBLOCK) return unusable("cannot lock " + path, problem);
+  return std::unexpected{directory_failure{
+      directory_problem::held,
+      "another tidegate serves from " + dir + "; give this one a --data directory of its own"}};
+}
+
+data_directory::data_directory(data_directory&& other) noexcept
+    : path_{std::move(other.path_)}, lock_{std::exchange(other.lock_, -1)} {}
+
+data_directory::~data_directory() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+std::expected<control_path, std::string> control_path::of(const std::string& dir) {
+  std::string path = dir + "/control.sock";
+  if (path.size() < sizeof(sockaddr_un{}.sun_path)) return control_path{std::move(path), -1};
+  const int folder = ::open(dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) {
+    return std::unexpected{"cannot open " + dir + ": " + std::generic_category().message(errno)};
+  }
+  return control_path{"/proc/self/fd/" + std::to_string(folder) + "/control.sock", folder};
+}
+
+control_path::control_path(control_path&& other) noexcept
+    : path_{std::move(other.path_)}, folder_{std::exchange(other.folder_, -1)} {}
+
+control_path::~control_path() {
+  if (folder_ >= 0) ::close(folder_);
+}
+
+}  // namespace tidegate::app

@@ -1,0 +1,138 @@
+// Client keys and sealed credentials of one data directory, as the gateway and the commands use them: the
+// stores on disk, the master key, and what of both is kept in memory. Thread safe.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <expected>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/configuration.h"
+#include "foundation/random.h"
+#include "foundation/time.h"
+#include "observe/log.h"
+#include "storage/client_key.h"
+#include "storage/seal.h"
+#include "storage/stores.h"
+#include "surface/admin_keys.h"
+
+namespace tidegate::app {
+
+// What of the configuration bears on keys and secrets.
+struct keyring_rules {
+  // [[key]], with ids "config:<name>".
+  std::vector<storage::client_key> configured;
+  // Names a key's policy may have.
+  std::vector<std::string> policies{"default"};
+  // Secrets that a known vendor will be shown: their form is checked (CFG-5).
+  std::vector<std::string> vendor_secrets{"openai", "anthropic"};
+};
+
+keyring_rules rules_of(const configuration& settings);
+
+// Where the master key of these settings is to be found: TIDEGATE_MASTER_KEY, storage.master_key_file, or
+// master.key in storage.dir.
+storage::master_key_source master_key_source_of(const configuration& settings, const environment& env);
+
+struct keyring_hooks {
+  // After each change of keys or secrets, once it is durable: publish access table and credentials anew. On a
+  // thread of the store's; may call the keyring's const members.
+  std::function<void()> changed;
+  // One JSON object for the journal, {"event":"client_key_created","keyId":…,"name":…}: ids and names only.
+  // Called before `changed`.
+  std::function<void(std::string_view event_json)> event;
+};
+
+class keyring final : public surface::key_desk {
+ public:
+  // Reads keys and secrets; waits for the store, so not from a loop. A master key that is there but not
+  // usable is no failure here: secrets then count as absent, changes are answered UNSUPPORTED, and it is
+  // logged. `log` may be null.
+  static std::expected<std::unique_ptr<keyring>, std::string> open(
+      storage::stores& store, storage::master_key_source master, keyring_rules rules,
+      const foundation::clock& time, observe::logger* log, keyring_hooks hooks = {});
+  // Waits until the store has answered every call under way.
+  ~keyring() override;
+  keyring(const keyring&) = delete;
+  keyring& operator=(const keyring&) = delete;
+
+  // After a reload of the configuration; calls no hook.
+  void set_rules(keyring_rules rules);
+
+  // What the access table is made of: every configured key and every stored one, of two with one MAC the
+  // configured one. Revoked keys come as disabled ones: where the last key was revoked, keys are still
+  // defined, and nobody is let in without one (SEC-1).
+  std::vector<storage::client_key> access_keys() const;
+  // For the MAC of what a caller shows. Null while there is no usable master key: then no key can match.
+  std::shared_ptr<const storage::key_mac> mac() const;
+  // Null while there is no usable master key.
+  std::shared_ptr<const storage::sealer> sealing() const;
+  // The credential of that name; nothing where there is none or it cannot be unsealed.
+  std::optional<std::string> secret(std::string_view name) const;
+  // Why there is no usable master key though one is configured or on disk; empty otherwise.
+  std::string master_key_problem() const;
+
+  // foundation::failure codes: INVALID_ARGUMENT {fieldName}, NOT_FOUND, CONFLICT, FORBIDDEN (a configured
+  // key), UNSUPPORTED (no master key to be had), DB_ERROR, SERVER_OVERLOADED.
+  void list_keys(surface::desk_answer<std::vector<surface::key_view>> answer) override;
+  void create_key(surface::new_client_key wanted,
+                  surface::desk_answer<surface::made_client_key> answer) override;
+  void revoke_key(std::string id, surface::desk_answer<surface::key_view> answer) override;
+  void rotate_key(std::string id, surface::desk_answer<surface::made_client_key> answer) override;
+  void list_secrets(surface::desk_answer<std::vector<storage::secret_entry>> answer) override;
+  void set_secret(std::string name, std::string value,
+                  surface::desk_answer<surface::secret_outcome> answer) override;
+  void remove_secret(std::string name, surface::desk_answer<void> answer) override;
+
+ private:
+  struct held_secret {
+    // Nothing: stored, but not to be unsealed.
+    std::optional<std::string> plain;
+    foundation::wall_time updated_at;
+  };
+  class call;
+
+  keyring(storage::stores& store, storage::master_key_source master, keyring_rules rules,
+          const foundation::clock& time, observe::logger* log, keyring_hooks hooks);
+  std::expected<void, std::string> load();
+  std::expected<void, std::string> load_secrets();
+  void check_fingerprint(const storage::master_key& key);
+  void adopt(const storage::master_key& key);
+  std::expected<void, foundation::failure> need_master_key();
+  std::expected<void, foundation::failure> check_new_key(const surface::new_client_key& wanted) const;
+  std::expected<void, foundation::failure> check_stored_key(const std::string& id) const;
+  std::expected<std::string, foundation::failure> check_secret(const std::string& name,
+                                                               std::string_view value) const;
+  void clear_secret(std::string name, surface::desk_answer<surface::secret_outcome> answer);
+  void replace_key(const storage::client_key& changed);
+  void tell(std::string_view event, std::string_view id, std::string_view name);
+
+  storage::stores& store_;
+  const storage::master_key_source source_;
+  const foundation::clock& time_;
+  observe::logger* const log_;
+  const keyring_hooks hooks_;
+
+  std::mutex making_;  // one master key at a time is looked for or made
+
+  mutable std::mutex mutex_;
+  std::condition_variable idle_;
+  // Guarded by mutex_.
+  foundation::random_source random_;
+  keyring_rules rules_;
+  std::vector<storage::client_key> keys_;
+  std::map<std::string, held_secret, std::less<>> secrets_;
+  std::shared_ptr<const storage::key_mac> mac_;
+  std::shared_ptr<const storage::sealer> sealer_;
+  std::string master_problem_;
+  std::size_t under_way_ = 0;
+};
+
+}  // namespace tidegate::app

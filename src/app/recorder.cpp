@@ -1,0 +1,143 @@
+#include "app/recorder.h"
+
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "protocol/json/json.h"
+
+namespace tidegate::app {
+
+namespace json = protocol::json;
+using gateway::state_fold;
+using observe::level;
+
+gateway::stage_durability durability_of(journal_durability wanted) {
+  using journal::durability;
+  switch (wanted) {
+    case journal_durability::power:
+      return {durability::power, durability::power};
+    case journal_durability::process:
+      return {durability::process, durability::process};
+    case journal_durability::none:
+      return {durability::none, durability::none};
+    case journal_durability::split:
+      break;
+  }
+  return {durability::process, durability::power};
+}
+
+std::expected<std::unique_ptr<recorder>, std::string> recorder::open(const configuration& settings,
+                                                                     const foundation::clock& time,
+                                                                     observe::logger& log,
+                                                                     gateway::core& core) {
+  std::unique_ptr<recorder> made{new recorder{time, log, core}};
+  journal::settings config;
+  config.dir = settings.storage.dir + "/journal";
+  config.segment_size = settings.journal.segment_size;
+  config.group_commit = settings.journal.group_commit;
+  config.group_commit_records = settings.journal.group_commit_records;
+  config.checkpoint_interval = settings.journal.checkpoint_interval;
+  config.checkpoint_records = settings.journal.checkpoint_records;
+  config.retention = settings.journal.retention;
+  auto opened = journal::journal::open(std::move(config), made->files_, time, made->sums_, log, made.get());
+  if (!opened) return std::unexpected{opened.error()};
+  made->journal_ = std::move(*opened);
+  made->fingerprints_ = std::make_unique<storage::key_mac>(made->keyed("credential fingerprints"));
+  const journal::recovery_report& found = made->journal_->recovered();
+  log.at(level::info, "journal_opened")
+      .field("records", found.records)
+      .field("recordsChecked", found.records_checked)
+      .field("recordsFolded", found.records_folded)
+      .field("segments", found.segments)
+      .field("tornBytes", found.torn_bytes)
+      .ms("durationMs", found.took);
+  return made;
+}
+
+storage::key_mac recorder::keyed(std::string_view purpose) const {
+  const auto key = journal_->derive_key(purpose);
+  return storage::key_mac{std::span{reinterpret_cast<const std::uint8_t*>(key.data()), key.size()}};
+}
+
+std::uint64_t recorder::fingerprint(std::string_view credential) const {
+  if (credential.empty()) return 0;
+  const storage::mac_bytes mac = fingerprints_->of_text(credential);
+  std::uint64_t number = 0;
+  std::memcpy(&number, mac.data(), sizeof number);
+  return number | 1U;
+}
+
+void recorder::restore() {
+  const auto now = time_.now();
+  const auto wall = time_.wall();
+  core_.health().with([&](policy::health_bank& bank) {
+    const auto saved = sums_.health();
+    bank.restore(saved, now, wall);
+  });
+  core_.limits().with([&](policy::rate_limiter& limits) { sums_.restore(limits, now, wall); });
+  core_.ledger().with([&](policy::ledger& ledger) { sums_.restore(ledger); });
+  end_cut_off_runs();
+}
+
+void recorder::end_cut_off_runs() {
+  // The fold changes as the records below are written: look first.
+  const auto open = sums_.open_runs();
+  journal::batch records;
+  const auto add = [&](std::string_view event, auto&& members) {
+    std::string text;
+    json::writer w{text};
+    w.begin_object().member("event", event);
+    members(w);
+    w.member("reason", "gateway_restarted").end_object();
+    records.add(time_.wall(), text);
+    log_.at(level::warn, event)
+        .members(
+            std::string_view{text}.substr(text.find(',') + 1).substr(0, text.size() - text.find(',') - 2));
+  };
+  for (const auto& [run_id, run] : open) {
+    for (const state_fold::open_reservation& r : run.reservations) {
+      if (r.dispatched) {
+        core_.ledger().with([&](policy::ledger& ledger) {
+          for (const std::string& name : r.accounts) {
+            const auto account = gateway::parse_account(name);
+            if (!account) continue;
+            const bool tokens = account->unit == policy::account_unit::tokens;
+            ledger.charge(account->scope, account->unit, account->id, tokens ? r.tokens : r.micro_usd);
+          }
+        });
+      }
+      add(r.dispatched ? "ai_budget_settled" : "ai_budget_released", [&](json::writer& w) {
+        w.member("traceId", run.trace_id).member("runId", run_id);
+        w.member("leg", static_cast<std::int64_t>(r.leg)).key("accounts").begin_array();
+        for (const std::string& name : r.accounts) w.string(name);
+        w.end_array().member("tokens", r.tokens).member("microUsd", r.micro_usd);
+      });
+    }
+    if (!run.started) continue;
+    add("ai_run_failed", [&](json::writer& w) {
+      w.member("runId", run_id).member("executionId", run_id).member("traceId", run.trace_id);
+      w.member("code", foundation::name_of(foundation::error_code::internal));
+    });
+  }
+  if (records.count() != 0) journal_->append(records, journal::durability::process, nullptr, 0);
+}
+
+void recorder::note(std::string_view event_json) {
+  journal::batch records;
+  records.add(time_.wall(), event_json);
+  journal_->append(records, journal::durability::process, nullptr, 0);
+}
+
+void recorder::close() { journal_->close(); }
+
+void recorder::records_written(std::uint64_t count) noexcept { core_.metrics().journal_records(count); }
+
+void recorder::synced(foundation::duration took) noexcept { core_.metrics().journal_sync(took); }
+
+void recorder::stopped(std::string_view reason) noexcept {
+  core_.recording_stopped();
+  log_.at(level::error, "journal_stopped").field("reason", reason);
+}
+
+}  // namespace tidegate::app

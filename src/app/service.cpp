@@ -1,0 +1,195 @@
+#include "app/service.h"
+
+#include <algorithm>
+#include <chrono>
+#include <span>
+#include <utility>
+
+#include "app/process.h"
+#include "policy/access.h"
+#include "storage/sqlite/sqlite_stores.h"
+
+namespace tidegate::app {
+namespace {
+
+using observe::level;
+
+constexpr std::chrono::minutes housekeeping_interval{10};
+constexpr std::size_t purge_rows = 1'000;
+
+start_failure wrong(std::string message) { return {2, {std::move(message)}}; }
+start_failure failed(std::string message) { return {1, {std::move(message)}}; }
+
+std::shared_ptr<const policy::key_table> table_of(const std::vector<storage::client_key>& keys) {
+  std::vector<policy::key_entry> entries;
+  for (const storage::client_key& key : keys) {
+    policy::key_entry e;
+    const auto mac = std::as_bytes(std::span{key.mac});
+    std::ranges::copy(mac, e.mac.begin());
+    e.who.id = key.id;
+    e.who.name = key.name;
+    e.who.policy = key.policy;
+    e.who.role = key.role == "admin" ? policy::caller_role::admin : policy::caller_role::client;
+    e.who.enabled = key.enabled;
+    e.who.projects = key.projects;
+    e.who.channels = key.channels;
+    entries.push_back(std::move(e));
+  }
+  return std::make_shared<const policy::key_table>(std::move(entries));
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<service>, start_failure> service::open(
+    const configuration& settings, const environment& env, observe::logger& log,
+    const foundation::clock& time, surface::reload_request reload, const std::string& ca_file) {
+  auto directory = data_directory::take(settings.storage.dir);
+  if (!directory) return std::unexpected{failed(directory.error().message)};
+  std::unique_ptr<service> made{new service{std::move(*directory), log, time}};
+  made->settings_ = settings;
+  made->env_ = env;
+  if (auto opened = made->open_store(settings, env); !opened) return std::unexpected{failed(opened.error())};
+  if (auto problems = exposure_problems(settings, !made->open_access()); !problems.empty())
+    return std::unexpected{start_failure{2, std::move(problems)}};
+  const served what = made->resolve(settings, env);
+  for (const config_warning& w : what.warnings)
+    log.at(level::warn, w.event).field("key", w.key).field("reason", w.reason);
+  if (settings.admin.token.configured() && what.admin_token.empty()) {
+    return std::unexpected{wrong("admin.token: " + to_text(settings.admin.token) +
+                                 " gives no token; the admin listener does not open without the one it was "
+                                 "promised")};
+  }
+  auto control = control_path::of(made->directory_.path());
+  if (!control) return std::unexpected{failed(control.error())};
+  node_parts parts;
+  parts.desk = made->keys_.get();
+  parts.control_path = control->path();
+  parts.traces = &made->stores_->traces();
+  parts.replies = &made->stores_->replies();
+  auto started = node::start(settings, what, log, time, std::move(reload), std::move(parts), ca_file);
+  if (!started) return std::unexpected{failed(started.error())};
+  made->node_ = std::move(*started);
+  made->publish_access();
+  made->node_->run();
+  {
+    const std::lock_guard lock{made->mutex_};
+    made->serving_ = true;
+  }
+  made->housekeeper_ = std::thread{[&self = *made] { self.housekeep(); }};
+  return made;
+}
+
+service::~service() {
+  {
+    const std::lock_guard lock{mutex_};
+    serving_ = false;
+    ending_ = true;
+  }
+  wake_.notify_all();
+  if (housekeeper_.joinable()) housekeeper_.join();
+  node_.reset();
+}
+
+// Texts of runs are sealed, so the master key is needed as soon as a run is kept (CFG-4: made at first need).
+std::shared_ptr<const storage::sealer> service::text_sealer(const configuration& settings,
+                                                            const environment& env) {
+  if (settings.storage.texts == trace_texts::off) return nullptr;
+  auto key = storage::find_or_make_master_key(master_key_source_of(settings, env));
+  if (!key) {
+    log_.at(level::warn, "master_key_unusable")
+        .field("reason", key.error())
+        .field("message", "texts of runs are left out of the trace store, secrets cannot be read");
+    return nullptr;
+  }
+  auto sealer = storage::sealer::of(*key);
+  return sealer ? std::make_shared<const storage::sealer>(std::move(*sealer)) : nullptr;
+}
+
+std::expected<void, std::string> service::open_store(const configuration& settings, const environment& env) {
+  storage::sqlite::options where;
+  where.path = directory_.database();
+  auto opened = storage::sqlite::open(std::move(where), text_sealer(settings, env));
+  if (!opened) return std::unexpected{opened.error()};
+  stores_ = std::move(*opened);
+  keyring_hooks hooks;
+  hooks.changed = [this] { keys_changed(); };
+  hooks.event = [this](std::string_view event) {
+    const std::lock_guard lock{mutex_};
+    if (serving_) node_->records().note(event);
+  };
+  auto keys = keyring::open(*stores_, master_key_source_of(settings, env), rules_of(settings), time_, &log_,
+                            std::move(hooks));
+  if (!keys) return std::unexpected{keys.error()};
+  keys_ = std::move(*keys);
+  return {};
+}
+
+served service::resolve(const configuration& settings, const environment& env) const {
+  return make_snapshot(settings, env, read_system_file,
+                       [this](std::string_view name) { return keys_->secret(name); });
+}
+
+void service::publish_access() {
+  node_->core().callers().publish(table_of(keys_->access_keys()), keys_->mac());
+}
+
+// A key or a secret changed: from the next request on.
+void service::keys_changed() {
+  const std::lock_guard lock{mutex_};
+  if (!serving_) return;
+  publish_access();
+  node_->publish(resolve(settings_, env_));
+}
+
+std::expected<void, std::string> service::publish(const configuration& settings, const environment& env) {
+  const std::lock_guard lock{mutex_};
+  if (!serving_) return std::unexpected{std::string{"the gateway is starting or shutting down"}};
+  keys_->set_rules(rules_of(settings));
+  const auto problems = exposure_problems(settings, !open_access());
+  if (!problems.empty()) {
+    keys_->set_rules(rules_of(settings_));
+    return std::unexpected{problems.front()};
+  }
+  settings_ = settings;
+  env_ = env;
+  const served what = resolve(settings, env);
+  for (const config_warning& w : what.warnings)
+    log_.at(level::warn, w.event).field("key", w.key).field("reason", w.reason);
+  publish_access();
+  node_->publish(what);
+  node_->records().note(R"({"event":"configuration_reloaded"})");
+  return {};
+}
+
+void service::housekeep() {
+  std::unique_lock lock{mutex_};
+  while (!ending_) {
+    lock.unlock();
+    purge_old();
+    lock.lock();
+    wake_.wait_for(lock, housekeeping_interval, [this] { return ending_; });
+  }
+}
+
+// Traces beyond their retention, stored replies beyond their time, accounts of periods that are over.
+void service::purge_old() {
+  const auto wall = time_.wall();
+  foundation::milliseconds trace_age{};
+  foundation::milliseconds reply_age{};
+  {
+    const std::lock_guard lock{mutex_};
+    trace_age = settings_.storage.trace_retention;
+    reply_age = settings_.server.idempotency_ttl;
+  }
+  for (;;) {
+    const auto gone = storage::wait_for<std::size_t>(
+        [&](auto answer) { stores_->traces().purge(wall - trace_age, purge_rows, std::move(answer)); });
+    if (!gone) log_.at(level::warn, "trace_store_persist_failed").field("message", gone.error().message);
+    if (!gone || *gone < purge_rows) break;
+  }
+  static_cast<void>(storage::wait_for<std::size_t>(
+      [&](auto answer) { stores_->replies().purge(wall - reply_age, std::move(answer)); }));
+  node_->core().ledger().with([&](policy::ledger& ledger) { ledger.drop_ended_periods(wall); });
+}
+
+}  // namespace tidegate::app
