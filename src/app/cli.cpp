@@ -198,6 +198,13 @@ void add_audit(CLI::App& app, command::audit_options& options, std::string& form
       ->check(CLI::IsMember({"jsonl"}));
 }
 
+void add_status(CLI::App& app, command::status_options& options) {
+  CLI::App* status = app.add_subcommand("status", "Show a running gateway's providers, budgets and rates");
+  add_place(*status, options.place);
+  status->add_flag("--watch", options.watch, "Again every second");
+  status->add_flag("--json", options.json, "Print JSON");
+}
+
 std::unexpected<cli_exit> wrong_usage(std::string text) {
   return std::unexpected{cli_exit{2, std::move(text) + "\nRun with --help for more information.\n"}};
 }
@@ -231,6 +238,7 @@ std::expected<command_line, cli_exit> parse_command_line(std::vector<std::string
   command::key_options key;
   command::secret_options secret;
   command::audit_options audit;
+  command::status_options status;
   std::string format = "jsonl";
   load_texts texts;
   add_serve(app, serve);
@@ -241,6 +249,7 @@ std::expected<command_line, cli_exit> parse_command_line(std::vector<std::string
   add_key(app, key);
   add_secret(app, secret);
   add_audit(app, audit, format);
+  add_status(app, status);
   // CLI11 takes its arguments last first.
   std::ranges::reverse(arguments);
   try {
@@ -257,6 +266,7 @@ std::expected<command_line, cli_exit> parse_command_line(std::vector<std::string
   if (app.got_subcommand("mock")) return command_line{std::move(mock)};
   if (app.got_subcommand("key")) return command_line{std::move(key)};
   if (app.got_subcommand("secret")) return command_line{std::move(secret)};
+  if (app.got_subcommand("status")) return command_line{std::move(status)};
   if (app.got_subcommand("audit")) return command_line{std::move(audit)};
   return finish_load(std::move(load), texts);
 }

@@ -23,6 +23,9 @@ struct dispatcher {
   int operator()(const command::check_options& options) const {
     return command::run_check(options, terminal);
   }
+  int operator()(const command::status_options& options) const {
+    return command::run_status(options, terminal);
+  }
   int operator()(const command::key_options& options) const { return command::run_key(options, terminal); }
   int operator()(const command::audit_options& options) const {
     return command::run_audit(options, terminal);

@@ -135,9 +135,7 @@ void recorder::records_written(std::uint64_t count) noexcept { core_.metrics().j
 
 void recorder::synced(foundation::duration took) noexcept { core_.metrics().journal_sync(took); }
 
-void recorder::stopped(std::string_view reason) noexcept {
-  core_.recording_stopped();
-  log_.at(level::error, "journal_stopped").field("reason", reason);
-}
+// The journal itself has logged why.
+void recorder::stopped(std::string_view) noexcept { core_.recording_stopped(); }
 
 }  // namespace tidegate::app

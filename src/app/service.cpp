@@ -90,15 +90,15 @@ service::~service() {
   node_.reset();
 }
 
-// Texts of runs are sealed, so the master key is needed as soon as a run is kept (CFG-4: made at first need).
+// Texts of runs and replies are sealed, so the master key is needed as soon as one is kept (CFG-4: made at
+// first need).
 std::shared_ptr<const storage::sealer> service::text_sealer(const configuration& settings,
                                                             const environment& env) {
-  if (settings.storage.texts == trace_texts::off) return nullptr;
   auto key = storage::find_or_make_master_key(master_key_source_of(settings, env));
   if (!key) {
     log_.at(level::warn, "master_key_unusable")
         .field("reason", key.error())
-        .field("message", "texts of runs are left out of the trace store, secrets cannot be read");
+        .field("message", "texts of runs and stored replies are left out, secrets cannot be read");
     return nullptr;
   }
   auto sealer = storage::sealer::of(*key);
@@ -108,6 +108,7 @@ std::shared_ptr<const storage::sealer> service::text_sealer(const configuration&
 std::expected<void, std::string> service::open_store(const configuration& settings, const environment& env) {
   storage::sqlite::options where;
   where.path = directory_.database();
+  where.trace_texts = settings.storage.texts != trace_texts::off;
   auto opened = storage::sqlite::open(std::move(where), text_sealer(settings, env));
   if (!opened) return std::unexpected{opened.error()};
   stores_ = std::move(*opened);

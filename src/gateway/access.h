@@ -30,6 +30,10 @@ class access {
   };
   std::expected<found, foundation::failure> authenticate(std::string_view authorization,
                                                          std::string_view x_api_key) const;
+  std::shared_ptr<const policy::key_table> keys() const {
+    const std::lock_guard lock{mutex_};
+    return keys_;
+  }
 
  private:
   mutable std::mutex mutex_;

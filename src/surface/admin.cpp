@@ -3,6 +3,7 @@
 #include "foundation/text.h"
 #include "observe/registry.h"
 #include "protocol/json/json.h"
+#include "surface/status.h"
 
 namespace tidegate::surface {
 
@@ -24,20 +25,8 @@ std::string error_body(std::string_view code, std::string_view message) {
 
 // Empty for paths that are not served here.
 std::string_view methods_of(std::string_view path) {
-  if (path == "/metrics" || path == "/admin/v1/providers") return "GET, HEAD";
+  if (path == "/metrics" || path == "/admin/v1/providers" || path == "/admin/v1/status") return "GET, HEAD";
   return path == "/admin/v1/reload" ? "POST" : std::string_view{};
-}
-
-std::string_view name_of(policy::breaker_status status) {
-  switch (status) {
-    case policy::breaker_status::healthy:
-      return "healthy";
-    case policy::breaker_status::degraded:
-      return "degraded";
-    case policy::breaker_status::half_open:
-      return "half_open";
-  }
-  return "";
 }
 
 }  // namespace
@@ -90,7 +79,13 @@ task<void> admin::handle(downstream& exchange) {
   }
   if (path == "/admin/v1/providers" && get) {
     auto& loop = exchange.owner();
-    static_cast<void>(co_await exchange.respond(200, json_type, providers_json(loop.now(), loop.wall())));
+    static_cast<void>(
+        co_await exchange.respond(200, json_type, providers_json(core_, loop.now(), loop.wall())));
+    co_return;
+  }
+  if (path == "/admin/v1/status" && get) {
+    auto& loop = exchange.owner();
+    static_cast<void>(co_await exchange.respond(200, json_type, status_json(core_, loop.now(), loop.wall())));
     co_return;
   }
   if (path == "/admin/v1/reload" && head.method == "POST") {
@@ -120,34 +115,6 @@ void admin::refresh_breaker_gauges(foundation::instant now) {
                                     : observe::breaker_gauge::half_open);
     }
   });
-}
-
-std::string admin::providers_json(foundation::instant now, foundation::wall_time wall) {
-  const auto served = core_.current();
-  std::string body;
-  json::writer w{body};
-  w.begin_object().key("providers").begin_array();
-  core_.health().with([&](const policy::health_bank& bank) {
-    const auto stamp = [&](foundation::instant at) {
-      return foundation::to_rfc3339(wall + std::chrono::duration_cast<foundation::milliseconds>(at - now));
-    };
-    for (const auto& p : served->providers) {
-      const policy::breaker& circuit = bank.breaker_of(p->health);
-      w.begin_object().member("name", p->name).member("kind", policy::name_of(p->kind));
-      w.member("enabled", p->enabled).member("baseUrl", p->has_url ? p->url.text() : std::string{});
-      w.member("apiKeyConfigured", !p->credential.empty()).member("usable", p->usable());
-      w.member("status", name_of(circuit.status(now)));
-      w.member("consecutiveFailures", static_cast<std::int64_t>(circuit.consecutive_failures()));
-      if (const auto since = circuit.degraded_at(now)) w.member("degradedAt", stamp(*since));
-      if (const auto until = bank.cooldown_until(p->health, now)) w.member("cooldownUntil", stamp(*until));
-      w.end_object();
-    }
-  });
-  w.end_array()
-      .member("inFlight", static_cast<std::int64_t>(core_.in_flight()))
-      .member("draining", core_.draining())
-      .end_object();
-  return body;
 }
 
 std::string admin::refusal_body(const runtime::http_refusal& why, std::string_view, std::string& headers) {

@@ -32,7 +32,6 @@ class admin final : public runtime::request_handler {
  private:
   bool authorized(const runtime::http1::request_head& head) const;
   void refresh_breaker_gauges(foundation::instant now);
-  std::string providers_json(foundation::instant now, foundation::wall_time wall);
 
   gateway::core& core_;
   std::string token_;

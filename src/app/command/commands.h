@@ -89,6 +89,12 @@ struct key_options {
   bool json = false;
 };
 
+struct status_options {
+  desk_place place;
+  bool watch = false;  // again every second, until the command is ended
+  bool json = false;
+};
+
 enum class secret_action : std::uint8_t { set, list, remove };
 
 struct secret_options {
@@ -125,6 +131,8 @@ int run_load(const load_options& options);
 int run_init(const init_options& options, console& terminal);
 int run_check(const check_options& options, console& terminal);
 int run_key(const key_options& options, console& terminal);
+// 1 where no gateway runs on that data directory.
+int run_status(const status_options& options, console& terminal);
 int run_audit(const audit_options& options, console& terminal);
 int run_secret(const secret_options& options, console& terminal, const secret_source& read);
 
