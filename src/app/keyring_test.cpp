@@ -1,5 +1,6 @@
 // Keys and secrets as the running gateway keeps them (SEC-1, CFG-4, CFG-5).
 #include "app/keyring.h"
+#include "kit/scenario_table.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -176,7 +177,7 @@ TEST(keyring, configured_keys_stand_beside_stored_ones_and_are_changed_elsewhere
 }
 
 // T68
-TEST(keyring, a_secret_is_sealed_and_read_back) {
+TEST(keyring, T68_a_secret_is_sealed_and_read_back) {
   world w;
   const auto set = w.set("openai", "  sk-openai-byok-secret\n");
   ASSERT_TRUE(set);
@@ -205,7 +206,7 @@ TEST(keyring, only_a_changed_secret_is_sealed_again) {
 }
 
 // T69, T139
-TEST(keyring, a_known_vendors_secret_has_a_vendors_form_others_are_warned_of) {
+TEST(keyring, T69_T139_a_known_vendors_secret_has_a_vendors_form_others_are_warned_of) {
   world w;
   const auto refused = w.set("openai", "plain-text-key");
   ASSERT_FALSE(refused);
@@ -241,7 +242,7 @@ TEST(keyring, an_empty_secret_clears) {
 }
 
 // T69: nothing is written where nothing can be sealed.
-TEST(keyring, without_a_usable_master_key_changes_are_unsupported) {
+TEST(keyring, T69_without_a_usable_master_key_changes_are_unsupported) {
   world w;
   std::ofstream{w.folder.file("master.key")} << std::string(64, 'a');
   ASSERT_EQ(::chmod(w.folder.file("master.key").c_str(), 0644), 0);
@@ -259,7 +260,7 @@ TEST(keyring, without_a_usable_master_key_changes_are_unsupported) {
 }
 
 // T88
-TEST(keyring, what_cannot_be_unsealed_is_absent_and_logged_by_name_only) {
+TEST(keyring, T88_what_cannot_be_unsealed_is_absent_and_logged_by_name_only) {
   world w;
   ASSERT_TRUE(w.set("openai", "sk-openai-byok-secret"));
   ASSERT_TRUE(w.set("local", "sk-local-byok-secret"));

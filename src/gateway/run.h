@@ -183,8 +183,8 @@ class run {
   std::int64_t prompt_tokens_ = 0;  // estimate of everything sent
   policy::reservation held_;        // the leg under way's
   bill reserved_;
-  std::optional<policy::model_price> price_;  // of the leg under way's model; nothing: unknown
-  std::string accounts_;                      // as JSON, of the leg under way's reservation
+  std::shared_ptr<const policy::model_price> price_;  // of the leg under way's model; nothing: unknown
+  std::string accounts_;                              // as JSON, of the leg under way's reservation
   policy::rate_limiter::slot key_window_ = 0;
   bool key_counted_ = false;  // the leg under way took a unit of the key's window
   bool provider_counted_ = false;

@@ -170,7 +170,8 @@ std::optional<failure> run::reserve(const policy::step& step) {
   const std::int64_t output =
       call_.what == endpoint::generate ? projected_output(read_.summary, effective_max_) : 0;
   reserved_ = {.tokens = prompt_tokens_ + output, .micro_usd = 0};
-  price_ = snapshot_->prices->find({policy::name_of(target.to->kind), target.to->url_text, target.model},
+  price_ = target.to->prices->find(*snapshot_->prices,
+                                   {policy::name_of(target.to->kind), target.to->url_text, target.model},
                                    services_.loop.wall());
   if (price_) {
     reserved_.micro_usd = policy::projected_cost(*price_, prompt_tokens_, output);

@@ -153,7 +153,8 @@ void run::keep_trace(std::string_view code) {
         .field("code", foundation::name_of(foundation::error_code::trace_persistence_degraded))
         .field("runId", run_id)
         .field("traceId", trace_id)
-        .field("causeCode", storage::name_of(done.error().problem))
+        .field("causeCode", foundation::name_of(foundation::error_code::db_error))
+        .field("cause", storage::name_of(done.error().problem))
         .field("causeMessage", done.error().message);
   });
 }

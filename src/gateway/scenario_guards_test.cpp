@@ -145,7 +145,7 @@ TEST(scenario_guards, T25_a_full_session_says_nothing_of_another) {
   EXPECT_EQ(w.run(foreign).code(), "OK") << "sessions are separate per client key";
 }
 
-TEST(scenario_guards, T126_the_output_cap_refuses_or_clamps_and_is_always_sent) {
+TEST(scenario_guards, T26_T126_the_output_cap_refuses_or_clamps_and_is_always_sent) {
   world w;
   const exchange& over = w.run(in_session("s", body_with(R"(,"max_tokens":4097)")));
   EXPECT_EQ(over.reply.status, 400);
@@ -270,6 +270,37 @@ TEST(scenario_guards, T125_a_given_trace_is_the_runs_everywhere) {
     seen += parsed->string_or("traceId", "") == last.trace_id ? 1U : 0U;
   }
   EXPECT_GE(seen, 9U) << "started, two reservations and legs, degraded, failover, settlement, terminal";
+}
+
+// Takes calls and answers each with a fault.
+class broken_traces final : public storage::trace_store {
+ public:
+  void put(std::vector<storage::trace_record>, storage::done<void> answer) override { answer(fault()); }
+  void get(std::string, storage::done<std::optional<storage::trace_record>> answer) override {
+    answer(fault());
+  }
+  void put_feedback(storage::feedback_record, storage::done<storage::feedback_outcome> answer) override {
+    answer(fault());
+  }
+  void feedback_of(std::string, storage::done<std::vector<storage::stored_feedback>> answer) override {
+    answer(fault());
+  }
+  void is_strong_negative(std::string, storage::done<bool> answer) override { answer(fault()); }
+  void purge(storage::wall_time, std::size_t, storage::done<std::size_t> answer) override { answer(fault()); }
+
+ private:
+  static std::unexpected<storage::store_failure> fault() {
+    return storage::fail(storage::store_problem::unavailable, "scripted");
+  }
+};
+
+TEST(scenario_guards, T72_without_its_trace_a_run_is_as_it_was_and_the_log_says_so) {
+  broken_traces traces;
+  world w;
+  w.shared.use(&traces, true);
+  EXPECT_EQ(w.run().code(), "OK");
+  EXPECT_EQ(w.run(kit::streamed()).code(), "OK");
+  EXPECT_THAT(w.fields("ai_trace_persistence_degraded", "causeCode"), ElementsAre("DB_ERROR", "DB_ERROR"));
 }
 
 TEST(guards, a_run_leaves_each_of_its_records_in_order) {

@@ -12,6 +12,7 @@
 
 #include "foundation/time.h"
 #include "gateway/guards.h"
+#include "gateway/price_cache.h"
 #include "observe/metrics.h"
 #include "policy/failover.h"
 #include "policy/pricing.h"
@@ -45,6 +46,7 @@ struct provider {
   std::uint32_t requests_per_minute = 0;     // 0 = none
   policy::rate_limiter::slot window = 0;     // set by core::publish
   observe::provider_metrics* metrics = nullptr;  // set by core::publish
+  std::unique_ptr<price_cache> prices = std::make_unique<price_cache>();
 
   // RES-3.
   bool usable() const;

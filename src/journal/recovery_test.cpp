@@ -1,5 +1,6 @@
 // What is found at a start and what becomes of it (TRC-3, T124).
 #include "journal/recovery.h"
+#include "kit/scenario_table.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -95,7 +96,7 @@ TEST_F(journal_start, the_key_is_the_same_at_every_start) {
 
 // --- T124: a tail that was cut is cut off and logged
 
-TEST_F(journal_start, a_torn_tail_is_cut_and_logged) {
+TEST_F(journal_start, T124_a_torn_tail_is_cut_and_logged) {
   write(5, false);
   config.background_sync = milliseconds{60'000};
   {
@@ -148,7 +149,7 @@ TEST_F(journal_start, a_line_that_a_crash_kept_from_the_checkpoints_is_restored)
 
 // --- T124: damage is refused with its place
 
-TEST_F(journal_start, a_flipped_bit_is_refused_with_its_place) {
+TEST_F(journal_start, T124_a_flipped_bit_is_refused_with_its_place) {
   write(5, true);
   change(only_segment(), [](std::string& bytes) { bytes[segment_header_size + 80] ^= 1; });
   const auto now = open();
@@ -166,7 +167,7 @@ TEST_F(journal_start, a_damaged_record_that_others_show_to_have_been_durable_is_
   EXPECT_THAT(now->refusal, HasSubstr("behind it shows it to have been durable"));
 }
 
-TEST_F(journal_start, a_removed_record_is_refused) {
+TEST_F(journal_start, T124_a_removed_record_is_refused) {
   write(5, true);
   change(only_segment(), [](std::string& bytes) {
     const std::size_t size = record_length_at(bytes.data() + segment_header_size);
@@ -176,7 +177,7 @@ TEST_F(journal_start, a_removed_record_is_refused) {
   EXPECT_TRUE(fault());
 }
 
-TEST_F(journal_start, swapped_records_are_refused) {
+TEST_F(journal_start, T124_swapped_records_are_refused) {
   write(5, true);
   change(only_segment(), [](std::string& bytes) {
     const std::size_t size = record_length_at(bytes.data() + segment_header_size);

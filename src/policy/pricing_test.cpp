@@ -39,13 +39,13 @@ owner_table one_model(std::string name, std::optional<wall_time> updated = std::
 }
 
 // T57
-TEST(pricing, the_formula_in_micro_dollars) {
+TEST(pricing, T57_the_formula_in_micro_dollars) {
   EXPECT_EQ(cost_of(per_1k(0.0025, 0.01, 0.0025), {.input = 2'000, .output = 500}), 10'000);
   EXPECT_EQ(cost_of(per_1k(0.003, 0.015, 0.0015), {.input = 1'000, .cached = 500, .output = 200}), 5'250);
 }
 
 // T62: a thousand hanzi are 1,500 tokens by the estimator.
-TEST(pricing, an_estimate_uses_the_estimator) {
+TEST(pricing, T62_an_estimate_uses_the_estimator) {
   std::string prompt;
   for (int i = 0; i < 1'000; ++i) prompt += "中";
   const std::int64_t prompt_tokens = estimate_tokens(prompt);
@@ -118,7 +118,7 @@ TEST(pricing, owners_prices_become_exact_rates) {
 }
 
 // T61, T132
-TEST(pricing, an_unknown_model_costs_nothing_and_says_so) {
+TEST(pricing, T61_an_unknown_model_costs_nothing_and_says_so) {
   const price_book book;
   const priced_target unknown{
       .kind = "openai", .base_url = "https://api.openai.com/v1", .model = "no-such-model"};
@@ -129,7 +129,7 @@ TEST(pricing, an_unknown_model_costs_nothing_and_says_so) {
 }
 
 // T61
-TEST(pricing, the_owners_table_is_stale_when_older_than_thirty_days) {
+TEST(pricing, T61_the_owners_table_is_stale_when_older_than_thirty_days) {
   const wall_time updated = std::chrono::sys_days{2026y / 10 / 1};
   const price_book book{one_model("mine", updated)};
   const priced_target target{

@@ -81,7 +81,7 @@ std::vector<reservation> run_race(race& world) {
 }
 
 // T112
-TEST(quota_race, room_for_a_hundred_grants_exactly_a_hundred_of_ten_thousand) {
+TEST(quota_race, T112_room_for_a_hundred_grants_exactly_a_hundred_of_ten_thousand) {
   const std::size_t seeds = 1'000 / slow_down;
   std::int64_t overshoot = 0;
   std::size_t exact = 0;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <thread>
 
+#include "kit/scenario_table.h"
 #include "kit/temporary_folder.h"
 #include "storage/memory/memory_stores.h"
 #include "storage/sqlite/sqlite_stores.h"
@@ -316,7 +317,7 @@ TEST_P(store_contract, long_texts_are_cut_between_characters) {
 }
 
 // T73
-TEST_P(store_contract, feedback_needs_a_trace_and_takes_its_trace_id) {
+TEST_P(store_contract, T73_feedback_needs_a_trace_and_takes_its_trace_id) {
   EXPECT_EQ(problem_of(feedback("unknown", feedback_action::accept)), store_problem::not_found);
   ASSERT_TRUE(put({make_trace("r1")}));
   const auto first = feedback("r1", feedback_action::partial);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kit/gateway.h"
+#include "kit/scenario_table.h"
 
 namespace tidegate {
 namespace {
@@ -88,9 +89,8 @@ TEST(guards, T95_a_restart_keeps_balances_windows_and_breakers) {
   gateway.stop();
   gateway.start();
   EXPECT_EQ(session_of(gateway, "local/s").settled, settled);
-  const bool degraded = gateway.node().core().health().with([](policy::health_bank& bank) {
-    return !bank.breaker_of(*bank.find("openai")).closed();
-  });
+  const bool degraded = gateway.node().core().health().with(
+      [](policy::health_bank& bank) { return !bank.breaker_of(*bank.find("openai")).closed(); });
   EXPECT_TRUE(degraded);
   const auto used = gateway.node().core().limits().with([&](policy::rate_limiter& limits) {
     const auto slot = limits.find("key:local");
@@ -99,7 +99,7 @@ TEST(guards, T95_a_restart_keeps_balances_windows_and_breakers) {
   EXPECT_EQ(used, 3U);
 }
 
-TEST(guards, a_terminal_run_is_kept_with_its_texts_sealed) {  // TRC-4
+TEST(guards, T84_a_terminal_run_is_kept_with_its_texts_sealed) {  // TRC-4
   test_gateway gateway;
   const raw_reply whole = gateway.post(chat, ask("a-canary-in-the-prompt"));
   const raw_reply stream = gateway.post(chat, ask("another-canary", true));

@@ -1,8 +1,6 @@
 // `tidegate status`: what the running gateway says of itself, through the data directory's control socket.
-#include <unistd.h>
+#include <poll.h>
 
-#include <csignal>
-#include <ctime>
 #include <ostream>
 #include <string>
 
@@ -15,6 +13,8 @@ namespace tidegate::app::command {
 namespace {
 
 namespace json = protocol::json;
+
+constexpr int watch_interval_ms = 1'000;
 
 std::string number(json::value object, std::string_view key) {
   return std::to_string(object.int_at(key).value_or(0));
@@ -94,8 +94,7 @@ int run_status(const status_options& options, console& terminal) {
     }
     terminal.out.flush();
     if (!options.watch || !terminal.out) return 0;
-    constexpr timespec pause{1, 0};
-    ::nanosleep(&pause, nullptr);
+    ::poll(nullptr, 0, watch_interval_ms);
   }
 }
 
