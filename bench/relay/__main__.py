@@ -116,7 +116,7 @@ def main():
     for name in arguments.relays.split(","):
         if name not in relays.starters:
             raise SystemExit(f"relay: no such relay: {name}")
-        if name != "tidegate" and not relays.find(name):
+        if not name.startswith("tidegate") and not relays.find(name):
             print(f"relay: {name} is not installed and left out", file=sys.stderr)
         else:
             names.append(name)

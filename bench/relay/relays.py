@@ -93,8 +93,8 @@ def cpu_between(before, after):
     return spent * share, spent * (1 - share)
 
 
-def fill_in(name, folder, port, upstream):
-    text = string.Template((here / name).read_text()).safe_substitute(port=port, upstream=upstream, folder=folder)
+def fill_in(name, folder, port, upstream, **more):
+    text = string.Template((here / name).read_text()).safe_substitute(port=port, upstream=upstream, folder=folder, **more)
     path = folder / name
     path.write_text(text)
     return str(path)
@@ -117,15 +117,20 @@ def start_haproxy(build, folder, upstream):
     return Process("haproxy", [find("haproxy"), "-db", "-f", config], port, relay_core, folder)
 
 
-def start_tidegate(build, folder, upstream):
+def start_tidegate(build, folder, upstream, durability="process"):
     port = free_port()
-    config = fill_in("tidegate.toml", folder, port, upstream)
+    config = fill_in("tidegate.toml", folder, port, upstream, durability=durability)
     data = folder / f"data-{port}"
     command = [str(build / "tidegate"), "serve", "--config", config, "--data", str(data)]
     return Process("tidegate", command, port, relay_core, folder, {"TIDEGATE_BENCH_CREDENTIAL": "sk-bench"})
 
 
-starters = {"nginx": start_nginx, "haproxy": start_haproxy, "tidegate": start_tidegate}
+def start_tidegate_power(build, folder, upstream):
+    return start_tidegate(build, folder, upstream, "power")
+
+
+starters = {"nginx": start_nginx, "haproxy": start_haproxy, "tidegate": start_tidegate,
+            "tidegate-power": start_tidegate_power}
 
 
 def find(program):
@@ -133,6 +138,7 @@ def find(program):
 
 
 def version_of(name, build):
+    name = name.removesuffix("-power")
     command = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "tidegate": [str(build / "tidegate"), "--version"]}
     program = [find(command[name][0]) or command[name][0], *command[name][1:]]
     done = subprocess.run(program, capture_output=True, text=True)

@@ -3,7 +3,7 @@ import html
 import json
 import statistics
 
-colours = {"tidegate": "#0f766e", "nginx": "#64748b", "haproxy": "#b45309"}
+colours = {"tidegate": "#0f766e", "tidegate-power": "#5eead4", "nginx": "#64748b", "haproxy": "#b45309"}
 
 
 def medians(runs):

@@ -23,8 +23,9 @@
 
 namespace tidegate::journal {
 
-// What an acknowledgement means. `none` and `process`: the records are with the kernel and survive the end of
-// this process. `power`: they survive a power cut.
+// What an acknowledgement means. `process`: the records are with the kernel and survive the end of this
+// process. `power`: they survive a power cut. `none` is acknowledged like `process`; who asks for it does not
+// wait, and may lose what was appended in the last milliseconds before a kill.
 enum class durability : std::uint8_t { none, process, power };
 
 struct settings {

@@ -96,10 +96,12 @@ class serving {
       const std::lock_guard guard{reloading_};  // the admin listener may be reloading
       ending = std::move(service_);
     }
+    // A journal that had stopped could not be sealed: whoever supervises should see that this end was none.
+    const bool sealed = ending->node().core().recording();
     ending.reset();
-    log_.at(level::info, "stopped");
+    log_.at(sealed ? level::info : level::error, "stopped").field("journalSealed", sealed);
     log_.flush();
-    return 0;
+    return sealed ? 0 : 1;
   }
 
  private:

@@ -8,7 +8,7 @@ export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '
 export const binary = process.env.TIDEGATE_BIN ?? path.join(root, 'build/release/tidegate');
 
 // What must not leak in from the person's own environment: providers, configuration, proxies.
-function clean_environment(extra) {
+export function clean_environment(extra) {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(TIDEGATE_|OPENAI_|ANTHROPIC_)|_proxy$/i.test(name));
   return { ...Object.fromEntries(kept), ...extra };
@@ -18,14 +18,15 @@ function clean_environment(extra) {
 const running = new Set();
 process.on('exit', () => { for (const child of running) child.kill('SIGKILL'); });
 
-// A running command. `lines` holds every JSON line it has logged.
+// A running command. `lines` holds every JSON line it has logged. `wrap`: the words of a program to run it under.
 export class Process {
-  constructor(args, { environment = {}, cwd } = {}) {
+  constructor(args, { environment = {}, cwd, wrap = [] } = {}) {
     this.args = args;
     this.lines = [];
     this.text = '';
     this.waiting = new Set();
-    this.child = spawn(binary, args, { cwd, env: clean_environment(environment), stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program, ...rest] = [...wrap, binary, ...args];
+    this.child = spawn(program, rest, { cwd, env: clean_environment(environment), stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(this.child);
     this.ended = new Promise((resolve) => {
       this.child.on('error', (error) => resolve({ error }));
