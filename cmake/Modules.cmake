@@ -4,6 +4,30 @@ set_property(GLOBAL PROPERTY TIDEGATE_MODULES "")
 # Named so because a folder cannot be named like the command ./test.
 set(TIDEGATE_TEST_DIR "${CMAKE_SOURCE_DIR}/tests")
 
+# The headers that nearly every file includes, compiled once a build: one set for the modules, one for their tests.
+set(TIDEGATE_COMMON_HEADERS
+  <algorithm> <array> <atomic> <chrono> <cstdint> <expected> <functional> <map> <memory> <mutex> <optional> <span>
+  <string> <string_view> <unordered_map> <utility> <variant> <vector>)
+
+function(tidegate_common_headers target)
+  add_library(${target} OBJECT "${CMAKE_SOURCE_DIR}/cmake/common_headers.cpp")
+  target_link_libraries(${target} PRIVATE tidegate_options)
+  target_compile_options(${target} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
+  target_precompile_headers(${target} PRIVATE ${TIDEGATE_COMMON_HEADERS} ${ARGN})
+endfunction()
+
+# Test code is compiled without optimisation: it is half of what the sanitizer builds compile, and what it tests is not.
+function(tidegate_test_options target)
+  target_compile_options(${target} PRIVATE "$<$<CONFIG:Debug>:-O0>")
+endfunction()
+
+tidegate_common_headers(tg_common_headers)
+if(TARGET GTest::gtest)
+  tidegate_common_headers(tg_test_headers <gtest/gtest.h> <gmock/gmock.h>)
+  target_link_libraries(tg_test_headers PRIVATE GTest::gtest GTest::gmock)
+  tidegate_test_options(tg_test_headers)
+endif()
+
 function(tidegate_target_name path out)
   string(REPLACE "/" "_" flat "${path}")
   set(${out} "tg_${flat}" PARENT_SCOPE)
@@ -26,6 +50,7 @@ function(tidegate_module path)
   list(FILTER benches INCLUDE REGEX "_bench\\.cpp$")
   if(sources)
     add_library(${target} STATIC ${sources})
+    target_precompile_headers(${target} REUSE_FROM tg_common_headers)
     set(scope PUBLIC)
   else()
     add_library(${target} INTERFACE)
@@ -39,6 +64,8 @@ function(tidegate_module path)
   if(tests AND TARGET GTest::gtest)
     string(REPLACE "tg_" "" short ${target})
     add_executable(${short}_test ${tests})
+    tidegate_test_options(${short}_test)
+    target_precompile_headers(${short}_test REUSE_FROM tg_test_headers)
     target_link_libraries(${short}_test PRIVATE ${target} simdjson::simdjson GTest::gtest GTest::gmock GTest::gtest_main)
     target_include_directories(${short}_test PRIVATE "${TIDEGATE_TEST_DIR}")
     target_compile_definitions(${short}_test PRIVATE TIDEGATE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
@@ -66,6 +93,8 @@ function(tidegate_tests)
     file(GLOB sources CONFIGURE_DEPENDS "${TIDEGATE_TEST_DIR}/${suite}/*.cpp")
     if(sources AND TARGET GTest::gtest)
       add_executable(${suite}_test ${sources})
+      tidegate_test_options(${suite}_test)
+      target_precompile_headers(${suite}_test REUSE_FROM tg_test_headers)
       add_dependencies(${suite}_test tidegate)  # some of its tests start the binary beside it
       target_link_libraries(${suite}_test PRIVATE tg_app GTest::gtest GTest::gmock GTest::gtest_main)
       target_include_directories(${suite}_test PRIVATE "${TIDEGATE_TEST_DIR}")

@@ -133,7 +133,10 @@ step failover_plan::start(const health_bank& bank, const choice& chosen, instant
   held_ = chosen.held;
   ++legs_;
   step s{.what = step_kind::call, .target = chosen.target, .leg = legs_, .kind = held_.kind, .from = from_};
-  s.transport_retries_allowed = mode_ == failover_mode::after_trip || !another_target(bank, chosen, now);
+  // A provider whose breaker is open is asked once: it is known to fail, and its caller is owed a quick
+  // answer (DEG-1).
+  s.transport_retries_allowed = chosen.held.kind != leg_kind::last_resort &&
+                                (mode_ == failover_mode::after_trip || !another_target(bank, chosen, now));
   leg_events_ = 0;
   const provider_index provider = targets_[chosen.target].provider;
   if (chosen.target != from_) {

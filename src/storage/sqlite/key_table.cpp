@@ -68,9 +68,10 @@ result<std::int64_t> count_of(connection& db, const char* sql) {
 }
 
 void key_table::put(client_key key, done<void> answer) {
+  const std::size_t bytes = key.name.size();
   worker_.submit<void>(
-      durability::power, key.name.size(),
-      [key = std::move(key)](connection& db) { return insert_key(db, key); }, std::move(answer));
+      durability::power, bytes, [key = std::move(key)](connection& db) { return insert_key(db, key); },
+      std::move(answer));
 }
 
 void key_table::list(done<std::vector<client_key>> answer) {
