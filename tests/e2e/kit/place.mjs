@@ -35,8 +35,11 @@ export class Place {
     place.gateways = [];
     await place.write(toml);
     t.after(async () => {
-      await Promise.all(place.gateways.map((gateway) => gateway.command.stop()));
+      // Killed by the test, or drained and gone in peace.
+      const codes = await Promise.all(place.gateways.map(async ({ command }) => (command.child.signalCode === 'SIGKILL' ? 0 : command.stop())));
       await rm(place.folder, { recursive: true, force: true });
+      const bad = codes.findIndex((code) => code !== 0);
+      if (bad >= 0) throw new Error(`serve ended with ${codes[bad]}\n${place.gateways[bad].command.text.slice(-20_000)}`);
     });
     return place;
   }
