@@ -33,7 +33,7 @@ LENGTH_MAX = RECORD.size + PAYLOAD_MAX
 EVENT, CHECKPOINT, STATE, TRIM = 1, 2, 3, 4
 TYPES = {EVENT: "event", CHECKPOINT: "checkpoint", STATE: "state", TRIM: "trim"}
 LINES = "checkpoints.jsonl"
-NATURAL = rb"(0|[1-9][0-9]{0,18})"
+NATURAL = rb"((?:0|[1-9][0-9]{0,17}))"
 LINE = re.compile(rb'\{"count":' + NATURAL + rb',"head":"([0-9a-f]{64})","time":(-?' + NATURAL[1:-1] +
                   rb'),"publicKey":"([0-9a-f]{64})","signature":"([0-9a-f]{128})"\}')
 STATE_NOTE = re.compile(rb'\{"event":"journal_state","sequence":' + NATURAL + rb',"size":' + NATURAL +

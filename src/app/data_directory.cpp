@@ -1,6 +1,7 @@
 #include "app/data_directory.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -12,6 +13,9 @@
 
 namespace tidegate::app {
 namespace {
+
+constexpr int lock_tries = 10;
+constexpr int lock_wait_ms = 50;
 
 std::unexpected<directory_failure> unusable(const std::string& what, int error_number) {
   return std::unexpected{directory_failure{directory_problem::unusable,
@@ -28,6 +32,12 @@ std::expected<data_directory, directory_failure> data_directory::take(const std:
   const std::string path = dir + "/lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return unusable("cannot open " + path, errno);
+  // A command holds it for a moment only: that is worth a moment's wait.
+  for (int left = lock_tries; ::flock(fd, LOCK_EX | LOCK_NB) != 0; --left) {
+    if (errno != EWOULDBLOCK || left == 0) break;
+    ::poll(nullptr, 0, lock_wait_ms);
+    errno = EWOULDBLOCK;
+  }
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return data_directory{dir, fd};
   const int problem = errno;
   ::close(fd);

@@ -194,8 +194,15 @@ std::expected<void, std::string> keyring::load() {
     master_problem_ = found.error();
     if (log_ != nullptr) log_->at(level::error, "master_key_unusable").field("reason", master_problem_);
   } else if (*found) {
-    adopt(**found);
-    check_fingerprint(**found);
+    // Only to look: what was sealed under another key must not be sealed over.
+    auto key = master_key_for(store_, source_);
+    if (key) {
+      adopt(*key);
+      check_fingerprint(*key);
+    } else {
+      master_problem_ = key.error();
+      if (log_ != nullptr) log_->at(level::error, "master_key_changed").field("message", master_problem_);
+    }
   }
   return load_secrets();
 }
@@ -218,8 +225,8 @@ std::expected<void, std::string> keyring::load_secrets() {
   return {};
 }
 
-// A master key that was exchanged makes every stored secret unreadable and every stored key unknown: that is
-// to be told from a wrong key in a caller's hand.
+// Marks the store with the master key that it is written under, so that an exchanged one is told from a wrong
+// key in a caller's hand (master_key_for).
 void keyring::check_fingerprint(const storage::master_key& key) {
   std::string mark = '"' + key.fingerprint() + '"';
   store_.settings().get(
@@ -228,10 +235,6 @@ void keyring::check_fingerprint(const storage::master_key& key) {
         if (!*known) {
           store_.settings().apply({{fingerprint_setting, std::move(mark)}}, {}, time_.wall(),
                                   [held = std::move(held)](storage::result<void>) {});
-        } else if (**known != mark && log_ != nullptr) {
-          log_->at(level::error, "master_key_changed")
-              .field("message",
-                     "stored client keys and secrets were made under another master key and count as absent");
         }
       });
 }
@@ -249,10 +252,31 @@ void keyring::adopt(const storage::master_key& key) {
   master_problem_.clear();
 }
 
+// Not made anew where the store was written under one that is missing now, and not another one: what is
+// sealed could never be read again, and nobody would be told.
+std::expected<storage::master_key, std::string> master_key_for(storage::stores& store,
+                                                               const storage::master_key_source& from) {
+  const auto known = storage::wait_for<std::optional<std::string>>(
+      [&](auto answer) { store.settings().get(std::string{fingerprint_setting}, std::move(answer)); });
+  if (!known) return std::unexpected{"the store cannot be read: " + known.error().message};
+  auto found = storage::find_master_key(from);
+  if (!found) return std::unexpected{found.error()};
+  if (*known) {
+    if (!*found) {
+      return std::unexpected{std::string{"the master key that the store was written under is missing: put " +
+                                         from.file + " back, or set TIDEGATE_MASTER_KEY as it was"}};
+    }
+    if ('"' + (*found)->fingerprint() + '"' != **known)
+      return std::unexpected{std::string{"the store was written under another master key"}};
+  }
+  if (*found) return std::move(**found);
+  return storage::find_or_make_master_key(from);
+}
+
 std::expected<void, failure> keyring::need_master_key() {
   const std::scoped_lock making{making_};
   if (sealing() != nullptr) return {};
-  auto key = storage::find_or_make_master_key(source_);
+  auto key = master_key_for(store_, source_);
   if (key) adopt(*key);
   if (key && sealing() != nullptr) {
     check_fingerprint(*key);

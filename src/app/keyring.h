@@ -50,6 +50,11 @@ struct keyring_hooks {
   std::function<void(std::string_view event_json)> event;
 };
 
+// The master key to write under, made at first need. Fails where the store was written under another one, or
+// under one that is missing now. Waits for the store.
+std::expected<storage::master_key, std::string> master_key_for(storage::stores& store,
+                                                               const storage::master_key_source& from);
+
 class keyring final : public surface::key_desk {
  public:
   // Reads keys and secrets; waits for the store, so not from a loop. A master key that is there but not

@@ -281,9 +281,16 @@ TEST(keyring, an_exchanged_master_key_is_told) {
   ASSERT_TRUE(w.create("ci"));
   w.reopen();
   EXPECT_THAT(w.lines.of("master_key_changed"), IsEmpty());
-  std::filesystem::remove(w.folder.file("master.key"));
+  const std::string path = w.folder.file("master.key");
+  std::filesystem::remove(path);
   w.reopen();
-  ASSERT_TRUE(w.create("other"));
+  EXPECT_EQ(code_of(w.create("other")), error_code::unsupported) << "no new key over what the old one sealed";
+  EXPECT_FALSE(std::filesystem::exists(path));
+  std::ofstream{path} << std::string(64, 'a') << '\n';
+  std::filesystem::permissions(path,
+                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  w.reopen();
+  EXPECT_EQ(code_of(w.create("other")), error_code::unsupported);
   EXPECT_EQ(w.lines.of("master_key_changed").size(), 1U);
 }
 

@@ -31,7 +31,7 @@ namespace tidegate::app {
 struct node_parts {
   surface::key_desk* desk = nullptr;
   std::string control_path;  // a Unix socket for commands on this machine, whose mode is its guard
-  storage::trace_store* traces = nullptr;
+  gateway::trace_feed* traces = nullptr;
   storage::reply_store* replies = nullptr;
 };
 

@@ -64,17 +64,17 @@ std::expected<std::unique_ptr<service>, start_failure> service::open(
   node_parts parts;
   parts.desk = made->keys_.get();
   parts.control_path = control->path();
-  parts.traces = &made->stores_->traces();
+  parts.traces = made->feed_.get();
   parts.replies = &made->stores_->replies();
   auto started = node::start(settings, what, log, time, std::move(reload), std::move(parts), ca_file);
   if (!started) return std::unexpected{failed(started.error())};
   made->node_ = std::move(*started);
   made->publish_access();
-  made->node_->run();
   {
     const std::lock_guard lock{made->mutex_};
     made->serving_ = true;
   }
+  made->node_->run();
   made->housekeeper_ = std::thread{[&self = *made] { self.housekeep(); }};
   return made;
 }
@@ -88,13 +88,15 @@ service::~service() {
   wake_.notify_all();
   if (housekeeper_.joinable()) housekeeper_.join();
   node_.reset();
+  if (feed_ != nullptr) feed_->flush();
 }
 
 // Texts of runs and replies are sealed, so the master key is needed as soon as one is kept (CFG-4: made at
 // first need).
-std::shared_ptr<const storage::sealer> service::text_sealer(const configuration& settings,
+std::shared_ptr<const storage::sealer> service::text_sealer(storage::stores& bare,
+                                                            const configuration& settings,
                                                             const environment& env) {
-  auto key = storage::find_or_make_master_key(master_key_source_of(settings, env));
+  auto key = master_key_for(bare, master_key_source_of(settings, env));
   if (!key) {
     log_.at(level::warn, "master_key_unusable")
         .field("reason", key.error())
@@ -109,9 +111,17 @@ std::expected<void, std::string> service::open_store(const configuration& settin
   storage::sqlite::options where;
   where.path = directory_.database();
   where.trace_texts = settings.storage.texts != trace_texts::off;
-  auto opened = storage::sqlite::open(std::move(where), text_sealer(settings, env));
+  std::shared_ptr<const storage::sealer> sealer;
+  {
+    // First without sealing: only the store knows which master key it was written under.
+    auto bare = storage::sqlite::open(where, nullptr);
+    if (!bare) return std::unexpected{bare.error()};
+    sealer = text_sealer(**bare, settings, env);
+  }
+  auto opened = storage::sqlite::open(std::move(where), std::move(sealer));
   if (!opened) return std::unexpected{opened.error()};
   stores_ = std::move(*opened);
+  feed_ = std::make_unique<gateway::trace_feed>(stores_->traces(), log_);
   keyring_hooks hooks;
   hooks.changed = [this] { keys_changed(); };
   hooks.event = [this](std::string_view event) {
@@ -146,12 +156,16 @@ std::expected<void, std::string> service::publish(const configuration& settings,
   const std::lock_guard lock{mutex_};
   if (!serving_) return std::unexpected{std::string{"the gateway is starting or shutting down"}};
   keys_->set_rules(rules_of(settings));
-  const auto problems = exposure_problems(settings, !open_access());
+  // The listeners are those of the start, whatever the new file says of them.
+  configuration opened = settings;
+  opened.server.listen = settings_.server.listen;
+  opened.admin.listen = settings_.admin.listen;
+  const auto problems = exposure_problems(opened, !open_access());
   if (!problems.empty()) {
     keys_->set_rules(rules_of(settings_));
     return std::unexpected{problems.front()};
   }
-  settings_ = settings;
+  settings_ = std::move(opened);
   env_ = env;
   const served what = resolve(settings, env);
   for (const config_warning& w : what.warnings)

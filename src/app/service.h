@@ -48,7 +48,8 @@ class service {
   service(data_directory directory, observe::logger& log, const foundation::clock& time)
       : directory_{std::move(directory)}, log_{log}, time_{time} {}
   std::expected<void, std::string> open_store(const configuration& settings, const environment& env);
-  std::shared_ptr<const storage::sealer> text_sealer(const configuration& settings, const environment& env);
+  std::shared_ptr<const storage::sealer> text_sealer(storage::stores& bare, const configuration& settings,
+                                                     const environment& env);
   served resolve(const configuration& settings, const environment& env) const;
   void publish_access();
   void keys_changed();
@@ -59,6 +60,7 @@ class service {
   observe::logger& log_;
   const foundation::clock& time_;
   std::unique_ptr<storage::stores> stores_;
+  std::unique_ptr<gateway::trace_feed> feed_;
   std::unique_ptr<keyring> keys_;
   std::unique_ptr<app::node> node_;
 

@@ -151,6 +151,7 @@ served make_snapshot(const configuration& settings, const environment& env, cons
   for (const auto& [name, from] : settings.policies) s.policies.push_back(policy_of(name, from));
   s.project_token_budget = static_cast<std::int64_t>(settings.session.project_token_budget);
   s.prices = prices_of(settings.pricing);
+  s.idempotency_ttl = settings.server.idempotency_ttl;
   result.health = health_of(settings.breaker);
   if (settings.admin.token.configured()) {
     auto token = resolve_credential(settings.admin.token, env, read, secrets);

@@ -87,4 +87,15 @@ utf8_step step_utf8(const char* p, const char* end) {
   return {first.length, true};
 }
 
+bool is_utf8(std::string_view text) {
+  const char* p = text.data();
+  const char* const end = p + text.size();
+  while (p != end) {
+    const utf8_step step = step_utf8(p, end);
+    if (!step.valid) return false;
+    p += step.length;
+  }
+  return true;
+}
+
 }  // namespace tidegate::foundation

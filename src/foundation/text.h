@@ -29,5 +29,7 @@ struct utf8_step {
   bool valid;
 };
 utf8_step step_utf8(const char* p, const char* end);
+// Every byte is part of a well-formed sequence.
+bool is_utf8(std::string_view text);
 
 }  // namespace tidegate::foundation

@@ -14,10 +14,10 @@
 #include "gateway/idempotency.h"
 #include "gateway/model_cache.h"
 #include "gateway/snapshot.h"
+#include "gateway/trace_feed.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "policy/health.h"
-#include "storage/trace_store.h"
 
 namespace tidegate::gateway {
 
@@ -48,11 +48,11 @@ class core {
   bool draining() const noexcept { return draining_.load(std::memory_order_relaxed); }
 
   // Where terminal runs are kept (TRC-4); null: nowhere. Before the first exchange.
-  void use(storage::trace_store* traces, bool texts) noexcept {
+  void use(trace_feed* traces, bool texts) noexcept {
     traces_ = traces;
     trace_texts_ = texts;
   }
-  storage::trace_store* traces() const noexcept { return traces_; }
+  trace_feed* traces() const noexcept { return traces_; }
   bool keeps_texts() const noexcept { return traces_ != nullptr && trace_texts_; }
 
   // The journal takes no records any more (DEG-2); for /readyz.
@@ -91,7 +91,7 @@ class core {
   idempotency keyed_;
   model_cache models_;
   std::atomic<bool> unrecorded_{false};
-  storage::trace_store* traces_ = nullptr;
+  trace_feed* traces_ = nullptr;
   bool trace_texts_ = false;
   std::atomic<std::uint64_t> in_flight_{0};
   std::atomic<bool> draining_{false};

@@ -53,8 +53,10 @@ run::run(core& shared, loop_services& services, call& request, reply_sink& reply
       limits_{snapshot_->policy_named(request.who.policy)} {}
 
 void run::lost() {
-  if (!held_.empty()) core_.ledger().with([&](policy::ledger& ledger) { ledger.release(held_); });
-  record_terminal("ai_run_failed", foundation::name_of(foundation::error_code::internal));
+  if (!held_.empty()) close_reservation(dispatched_ ? std::optional{reserved_} : std::nullopt);
+  give_back();
+  record_terminal(started_recorded_ ? "ai_run_failed" : "ai_run_refused",
+                  foundation::name_of(foundation::error_code::internal));
 }
 
 task<void> run::go() {
@@ -123,7 +125,7 @@ dialect::encode_context run::encode_context() const {
 std::string run::reply_headers() const {
   std::string lines = ids_headers(call_.run_id, call_.trace_id);
   if (legs_ == 0) return lines;
-  append_line(lines, "x-tidegate-provider", provider_of(current_).name);
+  append_line(lines, "x-tidegate-provider", provider_of(called_).name);
   append_line(lines, "x-tidegate-attempts", std::to_string(legs_));
   if (switched_) {
     std::string note =
@@ -144,7 +146,13 @@ task<void> run::answer(const policy::step& last, const leg_end& end) {
     }
     co_return;
   }
-  const failure why = verdict_failure(last, end);
+  failure why = verdict_failure(last, end);
+  if (!started_recorded_) {
+    // No leg was made: a refusal, whatever stood in its way.
+    refusal_ = std::make_unique<failure>(std::move(why));
+    co_await refuse();
+    co_return;
+  }
   const bool left = why.code == error_code::canceled;
   const bool late = why.code == error_code::skill_timeout;
   record_terminal(left   ? "ai_run_canceled"
@@ -269,21 +277,46 @@ task<void> run_exchange(core& shared, loop_services& services, call& request, re
   }
 }
 
-task<void> refuse(core& shared, dialect::dialect_id dialect, surface from, const failure& why,
-                  std::string_view run_id, std::string_view trace_id, record_log& records,
-                  reply_sink& reply) {
-  const std::string_view code = foundation::name_of(why.code);
-  shared.metrics().refusal(code);
-  shared.metrics().exchange_done(name_of(from), "", code);
-  records.event(shared.log(), observe::level::info, "ai_run_refused", stage::note, [&](json::writer& w) {
-    w.member("runId", run_id).member("traceId", trace_id).member("code", code);
-  });
-  static_cast<void>(co_await records.durable(stage::note));
+namespace {
+
+task<void> answer_refusal(dialect::dialect_id dialect, const failure& why, std::string_view run_id,
+                          std::string_view trace_id, reply_sink& reply) {
   std::string headers = ids_headers(run_id, trace_id);
   append_advice(headers, why);
   headers += "content-type: application/json\r\n";
   const std::string body = dialect::get(dialect).encode_error(why, run_id, trace_id);
   static_cast<void>(co_await reply.whole(why.http_status(), headers, body));
+}
+
+void count_refusal(core& shared, surface from, std::string_view code) {
+  shared.metrics().refusal(code);
+  shared.metrics().exchange_done(name_of(from), "", code);
+}
+
+}  // namespace
+
+task<void> refuse(core& shared, dialect::dialect_id dialect, surface from, const failure& why,
+                  std::string_view run_id, std::string_view trace_id, record_log& records,
+                  reply_sink& reply) {
+  const std::string_view code = foundation::name_of(why.code);
+  count_refusal(shared, from, code);
+  records.event(shared.log(), observe::level::info, "ai_run_refused", stage::note, [&](json::writer& w) {
+    w.member("runId", run_id).member("traceId", trace_id).member("code", code);
+  });
+  static_cast<void>(co_await records.durable(stage::note));
+  co_await answer_refusal(dialect, why, run_id, trace_id, reply);
+}
+
+task<void> turn_away(core& shared, dialect::dialect_id dialect, surface from, const failure& why,
+                     std::string_view run_id, std::string_view trace_id, reply_sink& reply) {
+  const std::string_view code = foundation::name_of(why.code);
+  count_refusal(shared, from, code);
+  shared.log()
+      .at(observe::level::info, "ai_run_refused")
+      .field("runId", run_id)
+      .field("traceId", trace_id)
+      .field("code", code);
+  co_await answer_refusal(dialect, why, run_id, trace_id, reply);
 }
 
 }  // namespace tidegate::gateway

@@ -73,6 +73,11 @@ runtime::task<void> refuse(core& shared, dialect::dialect_id dialect, surface fr
                            const foundation::failure& why, std::string_view run_id, std::string_view trace_id,
                            record_log& records, reply_sink& reply);
 
+// As refuse, for callers that nobody knows: not on the record (decision 0008).
+runtime::task<void> turn_away(core& shared, dialect::dialect_id dialect, surface from,
+                              const foundation::failure& why, std::string_view run_id,
+                              std::string_view trace_id, reply_sink& reply);
+
 // The window of a client key is full (RL-1).
 foundation::failure key_limit_failure(std::uint32_t per_minute, duration retry_after);
 // What callers are told once the journal has stopped (DEG-2).

@@ -184,7 +184,18 @@ TEST(exchange, a_caller_that_left_before_the_first_leg_costs_no_call) {
   const exchange& e = w.run(a);
   EXPECT_TRUE(e.done);
   EXPECT_THAT(w.upstream.calls(), IsEmpty());
-  EXPECT_EQ(w.count("ai_run_canceled"), 1U);
+  EXPECT_THAT(w.fields("ai_run_refused", "code"), ElementsAre("CANCELED")) << "what never began has no end";
+  EXPECT_EQ(w.count("ai_run_started"), 0U);
+}
+
+TEST(exchange, a_model_name_that_no_record_could_hold_is_refused) {
+  world w;
+  ask a;
+  a.body = R"({"messages":[],"model":"gpt-)" + std::string(300, 'x') + R"("})";
+  const exchange& e = w.run(a);
+  EXPECT_EQ(e.reply.status, 400);
+  EXPECT_EQ(e.code(), "INVALID_ARGUMENT");
+  EXPECT_LT(e.reply.body.size(), 1'000U);
 }
 
 TEST(exchange, a_probe_whose_caller_leaves_gives_its_permit_back) {  // FO-6

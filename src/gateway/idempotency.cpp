@@ -110,6 +110,10 @@ task<void> run_idempotent(core& shared, loop_services& services, call& request, 
       running.with([this](auto& all) { all.erase(id); });
     }
   } leave{mine.running_, id};
+  // What is over its time is as if it had never been, whenever the housekeeping comes round.
+  store_wait<std::size_t> gone{services.loop};
+  mine.replies_->purge(about.created_at - shared.current()->idempotency_ttl, gone.answer());
+  static_cast<void>(co_await gone);
   store_wait<std::optional<storage::kept_reply>> found{services.loop};
   mine.replies_->get(id, found.answer());
   auto known = co_await found;

@@ -1,6 +1,9 @@
 #include "gateway/journal_link.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "foundation/check.h"
 
 namespace tidegate::gateway {
 namespace {
@@ -11,20 +14,29 @@ constexpr std::uint64_t end_tag = 1;
 
 }  // namespace
 
+// Until the journal has answered for the line's last batch.
 class journal_link::commit_wait {
  public:
-  commit_wait(const journal_link& owner, line& l) noexcept : owner_{owner}, line_{l}, cookie_{l.sent} {}
-  bool await_ready() const noexcept {
-    return owner_.failed_.load(std::memory_order_acquire) ||
-           line_.done.load(std::memory_order_acquire) >= cookie_;
+  explicit commit_wait(line& l) noexcept : line_{l} {}
+  bool await_ready() {
+    if (!line_.open.empty() && line_.open.back().cookie == line_.sent) return false;
+    taken_ = std::ranges::find(line_.refused, line_.sent) == line_.refused.end();
+    return true;
   }
-  void await_suspend(std::coroutine_handle<> waiter) { line_.waiting.push_back({cookie_, waiter}); }
-  bool await_resume() const noexcept { return line_.done.load(std::memory_order_acquire) >= cookie_; }
+  void await_suspend(std::coroutine_handle<> waiter) {
+    waiter_ = waiter;
+    line_.open.back().waiting.push_back(this);
+  }
+  bool await_resume() const noexcept { return taken_; }
+  void answer(runtime::loop& loop, bool taken) {
+    taken_ = taken;
+    loop.schedule(waiter_);
+  }
 
  private:
-  const journal_link& owner_;
   line& line_;
-  std::uint64_t cookie_;
+  bool taken_ = false;
+  std::coroutine_handle<> waiter_;
 };
 
 journal_link::journal_link(runtime::loop& loop, journal::journal& to, stage_durability wanted)
@@ -34,7 +46,9 @@ journal_link::journal_link(runtime::loop& loop, journal::journal& to, stage_dura
 }
 
 void journal_link::append(stage s, std::string_view payload) {
-  line_of(s).pending.add(loop_.wall(), payload);
+  // What callers can put into a record is bounded where it is read.
+  const bool fits = line_of(s).pending.add(loop_.wall(), payload);
+  TG_CHECK(fits);
 }
 
 runtime::task<bool> journal_link::durable(stage s) {
@@ -43,7 +57,10 @@ runtime::task<bool> journal_link::durable(stage s) {
   hand_over();
   line& l = line_of(s);
   if (s == stage::note || l.wanted == journal::durability::none) co_return !journal_.stopped();
-  co_return co_await commit_wait{*this, l};
+  const std::uint64_t before = start_.sent;
+  if (!co_await commit_wait{l}) co_return false;
+  // An end stands behind what the other line carried of the same run: that was answered first.
+  co_return s == stage::start || std::ranges::find(start_.refused, before) == start_.refused.end();
 }
 
 void journal_link::hand_over() {
@@ -54,41 +71,39 @@ void journal_link::hand_over() {
 
 void journal_link::hand_over(line& l, std::uint64_t tag) {
   if (l.pending.count() == 0) return;
-  ++l.sent;
+  l.open.push_back({++l.sent, {}});
   journal_.append(l.pending, l.wanted, this, l.sent << 1 | tag);
 }
 
-void journal_link::committed(std::uint64_t cookie) noexcept {
-  line& l = (cookie & 1) == end_tag ? end_ : start_;
-  l.done.store(cookie >> 1, std::memory_order_release);
-  wake_loop();
-}
-
-void journal_link::failed(std::uint64_t) noexcept {
-  failed_.store(true, std::memory_order_release);
-  wake_loop();
-}
-
-void journal_link::wake_loop() noexcept {
-  if (posted_.exchange(true, std::memory_order_acq_rel)) return;
+void journal_link::tell(news told) noexcept {
+  bool first = false;
+  {
+    const std::lock_guard lock{mutex_};
+    first = told_.empty();
+    told_.push_back(told);
+  }
+  if (!first) return;  // whoever told the first one has called the loop
   loop_.post([this] {
-    posted_.store(false, std::memory_order_release);
-    resume_committed();
+    std::vector<news> all;
+    {
+      const std::lock_guard lock{mutex_};
+      all.swap(told_);
+    }
+    for (const news& n : all) hear(n);
   });
 }
 
-void journal_link::resume_committed() {
-  resume_committed(start_);
-  resume_committed(end_);
-}
-
-void journal_link::resume_committed(line& l) {
-  const std::uint64_t done =
-      failed_.load(std::memory_order_acquire) ? ~std::uint64_t{0} : l.done.load(std::memory_order_acquire);
-  const auto behind =
-      std::ranges::find_if(l.waiting, [done](const line::waiter& w) { return w.cookie > done; });
-  for (auto w = l.waiting.begin(); w != behind; ++w) loop_.schedule(w->handle);
-  l.waiting.erase(l.waiting.begin(), behind);
+void journal_link::hear(const news& told) {
+  line& l = (told.cookie & 1) == end_tag ? end_ : start_;
+  const std::uint64_t cookie = told.cookie >> 1;
+  const auto batch = std::ranges::find(l.open, cookie, &sent_batch::cookie);
+  TG_CHECK(batch != l.open.end());
+  if (!told.taken) {
+    l.refused.push_back(cookie);
+    if (l.refused.size() > refused_max) l.refused.pop_front();
+  }
+  for (commit_wait* w : batch->waiting) w->answer(loop_, told.taken);
+  l.open.erase(batch);
 }
 
 }  // namespace tidegate::gateway

@@ -3,9 +3,10 @@
 // part.
 #pragma once
 
-#include <atomic>
 #include <coroutine>
 #include <cstdint>
+#include <deque>
+#include <mutex>
 #include <string_view>
 #include <vector>
 
@@ -29,35 +30,42 @@ class journal_link final : public record_log, private journal::commit_listener {
   bool stopped() const noexcept override { return journal_.stopped(); }
 
  private:
+  class commit_wait;
+  // A batch that the journal has not answered for yet, and who waits for it.
+  struct sent_batch {
+    std::uint64_t cookie;
+    std::vector<commit_wait*> waiting;
+  };
   // Two lines: what ends runs asks for more than what starts them, and must not make starts wait for it.
   struct line {
     journal::batch pending;
     journal::durability wanted = journal::durability::process;
-    std::uint64_t sent = 0;              // cookie of the last batch handed over
-    std::atomic<std::uint64_t> done{0};  // written by the journal's thread
-    struct waiter {
-      std::uint64_t cookie;
-      std::coroutine_handle<> handle;
-    };
-    std::vector<waiter> waiting;  // in order of their cookies
+    std::uint64_t sent = 0;  // cookie of the last batch handed over
+    std::deque<sent_batch> open;
+    // Cookies of batches that were not taken, the newest `refused_max` of them.
+    std::deque<std::uint64_t> refused;
   };
-  class commit_wait;
+  struct news {
+    std::uint64_t cookie;
+    bool taken;
+  };
+  static constexpr std::size_t refused_max = 4'096;
 
   line& line_of(stage s) noexcept { return s == stage::end ? end_ : start_; }
   void hand_over();
   void hand_over(line& l, std::uint64_t tag);
-  void resume_committed();
-  void resume_committed(line& l);
-  void committed(std::uint64_t cookie) noexcept override;
-  void failed(std::uint64_t cookie) noexcept override;
-  void wake_loop() noexcept;
+  void hear(const news& told);
+  // Writer thread, or within append().
+  void committed(std::uint64_t cookie) noexcept override { tell({cookie, true}); }
+  void failed(std::uint64_t cookie) noexcept override { tell({cookie, false}); }
+  void tell(news told) noexcept;
 
   runtime::loop& loop_;
   journal::journal& journal_;
   line start_;
   line end_;
-  std::atomic<bool> failed_{false};
-  std::atomic<bool> posted_{false};
+  std::mutex mutex_;
+  std::vector<news> told_;  // guarded by mutex_
 };
 
 }  // namespace tidegate::gateway

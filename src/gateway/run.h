@@ -77,13 +77,13 @@ class run {
   failure quota_failure(const policy::quota_refusal& why) const;
   gate stop_at(failure why, policy::failover_plan& plan);
   void give_back();
-  void settle(const policy::step& step, const leg_end& end);
+  void settle(const leg_end& end);
   // Ends the reservation on the record. `tokens`: nothing gives it back.
   struct bill {
     std::int64_t tokens = 0;
     std::int64_t micro_usd = 0;
   };
-  void close_reservation(const policy::step& step, std::optional<bill> charged);
+  void close_reservation(std::optional<bill> charged);
   std::optional<bill> bill_of(const leg_end& end) const;
 
   runtime::task<void> make_legs();
@@ -162,6 +162,7 @@ class run {
   // The leg under way, or the last one.
   leg_request leg_;
   std::size_t current_ = 0;
+  std::size_t called_ = 0;  // the last target that was called, or would have been had it been able to say it
   std::uint32_t legs_ = 0;
   std::uint32_t retries_ = 0;
   std::vector<attempt> attempts_;
@@ -182,6 +183,7 @@ class run {
   std::int64_t effective_max_ = 0;  // LLM tokens of output a leg may bring; 0: no bound
   std::int64_t prompt_tokens_ = 0;  // estimate of everything sent
   policy::reservation held_;        // the leg under way's
+  std::uint32_t held_leg_ = 0;      // its number
   bill reserved_;
   std::shared_ptr<const policy::model_price> price_;  // of the leg under way's model; nothing: unknown
   std::string accounts_;                              // as JSON, of the leg under way's reservation

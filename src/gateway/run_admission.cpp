@@ -15,6 +15,9 @@ using foundation::error_code;
 
 namespace {
 
+// Names go into records, metrics and tables: what a caller may put there is bounded here.
+constexpr std::size_t model_name_max = 256;
+
 failure bad_json(const json::syntax_error& error) {
   failure f;
   f.code = error_code::validation_error;
@@ -65,6 +68,10 @@ std::optional<failure> run::read() {
   }
   if (foundation::trim(read_.summary.model).empty()) {
     return invalid(error_code::invalid_argument, "model is missing", "model");
+  }
+  if (read_.summary.model.size() > model_name_max) {
+    return invalid(error_code::invalid_argument,
+                   "model is longer than " + std::to_string(model_name_max) + " bytes", "model");
   }
   return std::nullopt;
 }

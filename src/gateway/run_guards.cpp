@@ -103,7 +103,8 @@ failure run::quota_failure(const policy::quota_refusal& why) const {
               " does not cover the call: " + std::to_string(why.current_total) + " of " +
               std::to_string(why.limit) + " tokens are used or reserved, the call may need " +
               std::to_string(why.projected) + "; begin a new session or ask for fewer max tokens";
-  w.member("sessionKey", call_.who.session).member("sessionTokenBudget", why.limit);
+  w.member("sessionKey", call_.who.session.empty() ? std::string{} : "session:" + call_.who.session);
+  w.member("sessionTokenBudget", why.limit);
   w.member("currentTotal", why.current_total).member("projectedTokens", why.projected).end_object();
   return f;
 }
@@ -209,6 +210,7 @@ std::optional<failure> run::reserve(const policy::step& step) {
   });
   if (!held) return quota_failure(held.error());
   held_ = std::move(*held);
+  held_leg_ = step.leg;
   json::writer w{accounts_};
   w.begin_array();
   for (std::size_t i = 0; i < count; ++i)
@@ -263,12 +265,12 @@ std::optional<run::bill> run::bill_of(const leg_end& end) const {
   return b;
 }
 
-void run::settle(const policy::step& step, const leg_end& end) {
+void run::settle(const leg_end& end) {
   key_counted_ = provider_counted_ = false;  // the units were used
-  if (!held_.empty()) close_reservation(step, bill_of(end));
+  if (!held_.empty()) close_reservation(bill_of(end));
 }
 
-void run::close_reservation(const policy::step& step, std::optional<bill> charged) {
+void run::close_reservation(std::optional<bill> charged) {
   policy::ledger::settled settled;
   core_.ledger().with([&](policy::ledger& ledger) {
     if (charged) {
@@ -281,7 +283,7 @@ void run::close_reservation(const policy::step& step, std::optional<bill> charge
   record(observe::level::info, charged ? "ai_budget_settled" : "ai_budget_released", stage::note,
          [&](json::writer& w) {
            w.member("traceId", call_.trace_id).member("runId", call_.run_id);
-           w.member("leg", static_cast<std::int64_t>(step.leg)).key("accounts").raw(accounts_);
+           w.member("leg", static_cast<std::int64_t>(held_leg_)).key("accounts").raw(accounts_);
            w.member("tokens", ended.tokens).member("microUsd", ended.micro_usd);
          });
   if (!charged) return;
@@ -289,7 +291,7 @@ void run::close_reservation(const policy::step& step, std::optional<bill> charge
   if (!settled.overrun) return;
   record(observe::level::warn, "ai_budget_overrun", stage::note, [&](json::writer& w) {
     w.member("traceId", call_.trace_id).member("runId", call_.run_id);
-    w.member("provider", provider_of(step.target).name).member("model", targets_[step.target].model);
+    w.member("provider", provider_of(current_).name).member("model", targets_[current_].model);
     w.member("reserved", reserved_.tokens).member("actual", charged->tokens);
   });
 }

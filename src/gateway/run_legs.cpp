@@ -99,6 +99,7 @@ task<void> run::make_legs() {
       }
     }
     legs_ = step.leg;
+    called_ = step.target;
     leg_started_ = now();
     if (end.result.outcome != policy::leg_outcome::success) {
       earlier_ = std::make_unique<failure>(std::as_const(end).why());
@@ -123,7 +124,7 @@ task<void> run::make_legs() {
       }
     });
     record_leg_finished(step, end, leg_started_);
-    settle(step, end);
+    settle(end);
     record_events(plan);
     record_health(refs_[step.target].provider);
     if (end.result.outcome != policy::leg_outcome::success)

@@ -136,6 +136,8 @@ void run::keep_trace(std::string_view code) {
   if (core_.keeps_texts()) {
     // The body was read; the views into it end here.
     read_.body = {};
+    // The store cuts at its bound and says so; there is no need to carry much more to it.
+    if (call_.body.size() > storage::trace_text_max + 16) call_.body.resize(storage::trace_text_max + 16);
     t.input_text = std::move(call_.body);
     t.output_text = std::move(output_text_);
   }
@@ -143,20 +145,7 @@ void run::keep_trace(std::string_view code) {
   t.completed_at = t.created_at = wall;
   t.started_at = wall - std::chrono::duration_cast<foundation::milliseconds>(now() - started_);
   if (code != "OK") t.code = code;
-  std::vector<storage::trace_record> batch;
-  batch.push_back(std::move(t));
-  // The answer may come when this run, and the gateway, are gone: it takes along what it needs.
-  core_.traces()->put(std::move(batch), [&log = core_.log(), run_id = call_.run_id,
-                                         trace_id = call_.trace_id](storage::result<void> done) {
-    if (done) return;
-    log.at(level::warn, "ai_trace_persistence_degraded")
-        .field("code", foundation::name_of(foundation::error_code::trace_persistence_degraded))
-        .field("runId", run_id)
-        .field("traceId", trace_id)
-        .field("causeCode", foundation::name_of(foundation::error_code::db_error))
-        .field("cause", storage::name_of(done.error().problem))
-        .field("causeMessage", done.error().message);
-  });
+  core_.traces()->keep(std::move(t));
 }
 
 void run::record_stream_failed(std::string_view message) const {

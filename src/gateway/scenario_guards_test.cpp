@@ -297,7 +297,8 @@ class broken_traces final : public storage::trace_store {
 TEST(scenario_guards, T72_without_its_trace_a_run_is_as_it_was_and_the_log_says_so) {
   broken_traces traces;
   world w;
-  w.shared.use(&traces, true);
+  trace_feed feed{traces, w.log};
+  w.shared.use(&feed, true);
   EXPECT_EQ(w.run().code(), "OK");
   EXPECT_EQ(w.run(kit::streamed()).code(), "OK");
   EXPECT_THAT(w.fields("ai_trace_persistence_degraded", "causeCode"), ElementsAre("DB_ERROR", "DB_ERROR"));

@@ -92,6 +92,7 @@ struct snapshot {
   std::vector<std::string> allowed_origins;
   std::vector<caller_policy> policies{{}};  // "default" among them
   std::int64_t project_token_budget = 0;
+  foundation::milliseconds idempotency_ttl{24LL * 3'600'000};
   std::shared_ptr<const policy::price_book> prices = std::make_shared<policy::price_book>();
 
   // The policy of that name; the default one where it is gone since the key was made.

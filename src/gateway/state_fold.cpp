@@ -192,16 +192,17 @@ void state_fold::on_ended(value record, bool settled) {
 void state_fold::charge(const std::string& account, std::int64_t tokens, std::int64_t micro_usd) {
   std::int64_t& total = settled_[account];
   const std::int64_t more = account.starts_with(dollars) ? micro_usd : tokens;
-  total = more > INT64_MAX - total ? INT64_MAX : total + more;
+  total = total > 0 && more > INT64_MAX - total ? INT64_MAX : total + more;
+  if (total == 0) settled_.erase(account);
 }
 
 void state_fold::on_reset(value record) {
-  const auto found = settled_.find(record.string_or("account", ""));
-  if (found == settled_.end()) return;
   // The difference, not zero: what was settled beside the reset stays, in whatever order the two were
-  // written.
-  found->second -= int_of(record, "previousTotal");
-  if (found->second <= 0) settled_.erase(found);
+  // written. In between a total may be below zero.
+  const std::string account = record.string_or("account", "");
+  std::int64_t& total = settled_[account];
+  total -= int_of(record, "previousTotal");
+  if (total == 0) settled_.erase(account);
 }
 
 void state_fold::on_health(value record) {

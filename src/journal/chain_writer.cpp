@@ -234,8 +234,8 @@ io<void> chain_writer::trim() {
   // Oldest first: whatever a power cut leaves is without a gap.
   for (std::size_t i = 0; i < keep; ++i) {
     if (auto done = files_.remove(path(segment_name(end_.segments[i].first))); !done) return done;
+    if (auto done = files_.sync_directory(config_.dir); !done) return done;
   }
-  if (auto done = files_.sync_directory(config_.dir); !done) return done;
   end_.segments.erase(end_.segments.begin(), end_.segments.begin() + static_cast<std::ptrdiff_t>(keep));
   return drop_lines_before(note.first);
 }

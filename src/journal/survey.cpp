@@ -1,6 +1,7 @@
 #include "journal/survey.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <deque>
 #include <utility>
@@ -47,6 +48,7 @@ class surveyor {
   std::string path(std::string_view name) const { return request_.dir + '/' + std::string{name}; }
 
   bool list();
+  bool read_older_header(std::size_t index);
   bool read_key();
   bool open_lines();
   bool read_segments();
@@ -116,6 +118,24 @@ bool surveyor::list() {
   }
   out_.whole = read_from_ == 0;
   for (const listed_segment& segment : listed_) out_.segments.push_back({segment.number, {}, {}});
+  // Segments that are not read tell their age and their link by their headers: retention goes by them.
+  for (std::size_t i = 0; i < read_from_; ++i) {
+    if (!read_older_header(i)) return false;
+  }
+  return true;
+}
+
+bool surveyor::read_older_header(std::size_t index) {
+  const std::string name = segment_name(listed_[index].number);
+  auto opened = files_.open(path(name), open_mode::read);
+  if (!opened) return fail(name, opened.error());
+  std::array<char, segment_header_size> bytes{};
+  const auto got = (*opened)->read(0, bytes);
+  if (!got) return fail(name, got.error());
+  const auto header = parse_segment_header({bytes.data(), *got});
+  if (!header || header->first != listed_[index].number)
+    return fail(name, 0, listed_[index].number, "the segment's header cannot be read");
+  out_.segments[index] = *header;
   return true;
 }
 

@@ -37,20 +37,23 @@ bool same_endpoint(const provider_identity& a, const provider_identity& b) {
 }  // namespace
 
 provider_index health_bank::enroll(const provider_identity& identity) {
-  const auto known = find(identity.name);
-  if (!known) {
-    entry e;
-    e.identity = identity;
-    e.circuit.configure(settings_.breaker);
-    entries_.push_back(std::move(e));
-    return static_cast<provider_index>(entries_.size() - 1);
-  }
-  entry& e = at(*known);
-  if (same_endpoint(e.identity, identity)) return *known;
+  const provider_index known = enrolled(identity);
+  entry& e = at(known);
+  if (same_endpoint(e.identity, identity)) return known;
   e.identity = identity;
   e.circuit.reset();
   e.cooldowns.clear();
-  return *known;
+  return known;
+}
+
+// By name; a new one as it is.
+provider_index health_bank::enrolled(const provider_identity& identity) {
+  if (const auto known = find(identity.name)) return *known;
+  entry e;
+  e.identity = identity;
+  e.circuit.configure(settings_.breaker);
+  entries_.push_back(std::move(e));
+  return static_cast<provider_index>(entries_.size() - 1);
 }
 
 duration health_bank::rest_of(std::optional<duration> retry_after) const {
@@ -133,9 +136,8 @@ std::optional<provider_snapshot> health_bank::take_change(provider_index provide
 void health_bank::restore(std::span<const provider_snapshot> saved, instant now, wall_time wall) {
   const auto window = std::chrono::ceil<milliseconds>(settings_.cooldown_max);
   for (const provider_snapshot& s : saved) {
-    const auto known = find(s.identity.name);
-    if (!known) continue;
-    entry& e = at(*known);
+    // A provider that the configuration does not name now may come back by a reload.
+    entry& e = at(enrolled(s.identity));
     // Also where the state is not taken over: a record of the new endpoint must count as the newer one.
     e.revision = std::max(e.revision, s.revision);
     if (!same_endpoint(e.identity, s.identity)) continue;

@@ -85,8 +85,8 @@ class health_bank {
   // few comparisons then.
   std::optional<provider_snapshot> take_change(provider_index provider, foundation::instant now,
                                                foundation::wall_time wall);
-  // Gives enrolled providers their saved state back; those unknown here or with another URL or credential are
-  // passed over. Rests are clipped to [0, full window] (NFR-2).
+  // Gives providers their saved state back, enrolling those unknown here; with another URL or credential they
+  // begin anew. Rests are clipped to [0, full window] (NFR-2).
   void restore(std::span<const provider_snapshot> saved, foundation::instant now, foundation::wall_time wall);
 
  private:
@@ -112,6 +112,7 @@ class health_bank {
   static recorded_state state_of(const entry& e);
   static provider_snapshot snapshot_of(const entry& e, foundation::instant now, foundation::wall_time wall);
 
+  provider_index enrolled(const provider_identity& identity);
   entry& at(provider_index provider);
   const entry& at(provider_index provider) const;
   static void rest_until(entry& e, std::string_view model, foundation::instant until,

@@ -82,7 +82,7 @@ ledger::index ledger::index_of(const account& which) const {
 ledger::account* ledger::open(account_scope scope, account_unit unit, std::string_view id) {
   names& where = book(scope, unit);
   if (const auto found = where.find(id); found != where.end()) return &accounts_[found->second];
-  if (accounts() >= settings_.accounts_max) return nullptr;
+  if (scope != account_scope::key && accounts() >= settings_.accounts_max) return nullptr;
   if (free_.empty()) {
     free_.push_back(static_cast<index>(accounts_.size()));
     accounts_.emplace_back();

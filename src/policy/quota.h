@@ -83,8 +83,9 @@ struct held_amount {
 };
 
 struct ledger_settings {
-  std::size_t accounts_max = 1'000'000;  // names of sessions and projects come from callers
-  std::uint64_t hash_seed = 0;           // foundation::system_seed() in a service
+  // Of sessions and projects, whose names come from callers; accounts of keys always open.
+  std::size_t accounts_max = 500'000;
+  std::uint64_t hash_seed = 0;  // foundation::system_seed() in a service
 };
 
 class ledger {

@@ -147,6 +147,14 @@ task<void> v1::refuse(downstream& exchange, call request, failure why) {
                            services_.records, reply);
 }
 
+// Nobody we know: told, counted and logged, but kept off the journal, which a stranger must not be able to
+// fill.
+task<void> v1::turn_away(downstream& exchange, call request, failure why) {
+  connection_sink reply{exchange, methods_of(exchange.request())};
+  co_await gateway::turn_away(core_, request.dialect, request.from, why, request.run_id, request.trace_id,
+                              reply);
+}
+
 // No coroutine of its own: its frame would last as long as the exchange.
 task<void> v1::handle(downstream& exchange) {
   const auto& head = exchange.request();
@@ -171,7 +179,10 @@ task<void> v1::handle(downstream& exchange) {
     request.dialect = found->dialect;
     request.from = found->from;
   }
-  if (auto why = identify(head, request)) return refuse(exchange, std::move(request), std::move(*why));
+  if (auto why = identify(head, request)) {
+    return why->code == error_code::ai_auth_failed ? turn_away(exchange, std::move(request), std::move(*why))
+                                                   : refuse(exchange, std::move(request), std::move(*why));
+  }
   if (models_asked) {
     if (head.method != "GET" && head.method != "HEAD") {
       return refused(error_code::invalid_argument, "use GET for " + std::string{path}, 405);
@@ -202,6 +213,12 @@ std::optional<failure> v1::identify(const protocol::http1::request_head& head, c
     if (id.size() > caller_id_max) {
       failure f = make_failure(error_code::invalid_argument, std::string{name} + " is longer than " +
                                                                  std::to_string(caller_id_max) + " bytes");
+      f.param = name;
+      return f;
+    }
+    // Records hold text: two names that are none would be one there.
+    if (!foundation::is_utf8(id)) {
+      failure f = make_failure(error_code::invalid_argument, std::string{name} + " is not UTF-8");
       f.param = name;
       return f;
     }

@@ -25,6 +25,8 @@ class v1 final : public runtime::request_handler {
                                                gateway::call request);
   [[gnu::noinline]] runtime::task<void> refuse(runtime::downstream& exchange, gateway::call request,
                                                foundation::failure why);
+  [[gnu::noinline]] runtime::task<void> turn_away(runtime::downstream& exchange, gateway::call request,
+                                                  foundation::failure why);
   runtime::task<void> answer_health(runtime::downstream& exchange);
   gateway::call begin(const runtime::downstream& exchange) const;
   std::optional<foundation::failure> identify(const protocol::http1::request_head& head,

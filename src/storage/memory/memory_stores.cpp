@@ -36,7 +36,7 @@ class memory_keys final : public key_store {
   void put(client_key key, done<void> answer) override {
     shared_.call<void>(
         [&]() -> result<void> {
-          if (keys_.size() >= client_keys_max)
+          if (static_cast<std::size_t>(std::ranges::count_if(keys_, &client_key::live)) >= client_keys_max)
             return fail(store_problem::too_large, "no room for another client key");
           for (const client_key& known : keys_) {
             if (known.id == key.id || known.mac == key.mac || (known.live() && known.name == key.name)) {

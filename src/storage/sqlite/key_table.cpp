@@ -35,7 +35,7 @@ client_key read_key(const query& row) {
 }
 
 result<void> insert_key(connection& db, const client_key& key) {
-  auto count = count_of(db, "SELECT count(*) FROM client_key");
+  auto count = count_of(db, "SELECT count(*) FROM client_key WHERE revoked_at IS NULL");
   if (!count) return pass_on(count);
   if (static_cast<std::size_t>(*count) >= client_keys_max) {
     return fail(store_problem::too_large, "no room for another client key");
