@@ -198,9 +198,10 @@ TEST(sqlite_store, a_full_queue_refuses_at_once) {
     }
   };
   all.keys().put(make_key(0), count);
-  // One call may be taken from the queue before the thread waits: of so many, most find it full.
+  // As many as the queue holds may be taken from it before the thread waits, and as many wait then: of 21
+  // calls no more than twice three find room.
   for (std::uint8_t i = 1; i <= 20; ++i) all.keys().put(make_key(i), count);
-  EXPECT_GE(refused, 16);
+  EXPECT_GE(refused, 15);
   const int before = refused;
   all.secrets().set("s", std::string(2'000, 'x'), noon, count);
   EXPECT_EQ(refused, before + 1) << "bytes are bounded too";
