@@ -64,7 +64,7 @@ std::expected<recovery, std::string> recoverer::run() {
   const auto seed = load_seed(fresh);
   if (!seed) return std::unexpected{seed.error()};
   if (auto done = examine(verified_bytes_max); !done) return std::unexpected{done.error()};
-  for (const auto step : {&recoverer::cut_torn_tail, &recoverer::make_durable, &recoverer::mend_lines,
+  for (const auto step : {&recoverer::cut_torn_tail, &recoverer::mend_lines, &recoverer::make_durable,
                           &recoverer::fold_all, &recoverer::remove_leftovers}) {
     if (auto done = (this->*step)(); !done) return std::unexpected{done.error()};
   }
