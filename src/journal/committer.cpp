@@ -45,6 +45,11 @@ bool committer::write(std::span<entry> arrived) {
 // The sequence of each entry's last record follows from the order; checkpoints in between only make the
 // true ones lower than the chain's, so all that asked for durability wait for what the chain has now.
 void committer::settle(std::span<entry> arrived) {
+  // Before anyone is told: who hears that its record is written finds it counted.
+  if (watcher_ != nullptr && chain_.sequence() > records_reported_) {
+    watcher_->records_written(chain_.sequence() - records_reported_);
+  }
+  records_reported_ = chain_.sequence();
   for (const entry& e : arrived) {
     if (e.listener == nullptr) continue;
     if (e.refused || e.records.spoilt()) {
@@ -55,10 +60,6 @@ void committer::settle(std::span<entry> arrived) {
       e.listener->committed(e.cookie);
     }
   }
-  if (watcher_ != nullptr && chain_.sequence() > records_reported_) {
-    watcher_->records_written(chain_.sequence() - records_reported_);
-  }
-  records_reported_ = chain_.sequence();
 }
 
 void committer::note_time(instant now) {

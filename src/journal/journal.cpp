@@ -27,6 +27,7 @@ struct journal::parts final : observer {
       : config{std::move(c)}, time{t}, watcher{w}, key{std::move(k)} {}
 
   void records_written(std::uint64_t count) noexcept override {
+    sequence.store(chain->sequence(), std::memory_order_relaxed);
     if (watcher != nullptr) watcher->records_written(count);
   }
   void synced(foundation::duration took) noexcept override {
