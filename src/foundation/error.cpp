@@ -59,6 +59,12 @@ constexpr std::array table{
     row{error_code::trace_persistence_degraded, "TRACE_PERSISTENCE_DEGRADED", 200, false},
 };
 
+constexpr std::array codes = [] {
+  std::array<error_code, table.size()> all{};
+  for (std::size_t i = 0; i < all.size(); ++i) all.at(i) = table.at(i).code;
+  return all;
+}();
+
 const row& row_of(error_code code) {
   const row& found = table.at(static_cast<std::size_t>(code));
   TG_CHECK(found.code == code);
@@ -67,6 +73,7 @@ const row& row_of(error_code code) {
 
 }  // namespace
 
+std::span<const error_code> all_error_codes() { return codes; }
 std::string_view name_of(error_code code) { return row_of(code).name; }
 int http_status_of(error_code code) { return row_of(code).status; }
 bool is_retryable(error_code code) { return row_of(code).retryable; }

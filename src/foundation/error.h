@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -54,6 +55,8 @@ enum class error_code : std::uint8_t {
   trace_persistence_degraded,
 };
 
+// Every code once, in the order of the requirements' table.
+std::span<const error_code> all_error_codes();
 // "AI_RATE_LIMITED"
 std::string_view name_of(error_code code);
 // The default HTTP status; `failure::status` overrides it.
