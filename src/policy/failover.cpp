@@ -29,8 +29,14 @@ std::string_view name_of(switch_reason reason) {
   return "";
 }
 
-failover_plan::failover_plan(failover_mode mode, std::span<const target_ref> targets)
-    : mode_{mode}, targets_{targets}, used_{targets.size()}, excluded_{targets.size()} {
+failover_plan::failover_plan(failover_mode mode, std::span<const target_ref> targets,
+                             std::uint32_t legs_before)
+    : mode_{mode},
+      legs_before_{legs_before},
+      legs_{legs_before},
+      targets_{targets},
+      used_{targets.size()},
+      excluded_{targets.size()} {
   TG_CHECK(!targets.empty());
   sole_provider_ = std::ranges::all_of(
       targets, [&](const target_ref& t) { return t.provider == targets.front().provider; });
@@ -122,7 +128,7 @@ bool failover_plan::another_target(const health_bank& bank, const choice& curren
 
 // The primary's reason stands for the run until some leg has been made.
 void failover_plan::pass_over(std::size_t target, switch_reason why) {
-  if (legs_ == 0 && target == 0) from_reason_ = why;
+  if (legs_ == legs_before_ && target == 0) from_reason_ = why;
 }
 
 step failover_plan::start(const health_bank& bank, const choice& chosen, instant now) {
@@ -171,7 +177,7 @@ std::optional<duration> failover_plan::shortest_rest(const health_bank& bank, in
 }
 
 step failover_plan::give_up(const health_bank& bank, instant now) {
-  const bool nothing_tried = legs_ == 0 && last_verdict_ == run_verdict::unavailable;
+  const bool nothing_tried = legs_ == legs_before_ && last_verdict_ == run_verdict::unavailable;
   if (mode_ == failover_mode::immediate && (nothing_tried || last_verdict_ == run_verdict::rate_limited)) {
     bool all_resting = false;
     const auto shortest = shortest_rest(bank, now, all_resting);

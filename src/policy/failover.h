@@ -115,7 +115,8 @@ class position_set {
 class failover_plan {
  public:
   // `targets` are the route's usable targets (RES-3, RES-4), at least one; the list must outlive the plan.
-  failover_plan(failover_mode mode, std::span<const target_ref> targets);
+  // `legs_before`: legs that the run has made already, under a plan whose stream broke (STR-8).
+  failover_plan(failover_mode mode, std::span<const target_ref> targets, std::uint32_t legs_before = 0);
 
   // The next leg to make, or how the run ends. Emits half_open_probe and failover for a call. After a finish
   // it keeps answering the same. Must not be called while a leg is under way.
@@ -140,7 +141,7 @@ class failover_plan {
   std::span<const health_event> events() const;
   void clear_events();
 
-  // Legs made so far.
+  // Legs made so far, those before this plan among them.
   std::uint32_t legs() const { return legs_; }
   failover_mode mode() const { return mode_; }
   std::span<const target_ref> targets() const { return targets_; }
@@ -181,6 +182,7 @@ class failover_plan {
   bool sole_provider_;  // no target of another provider: FO-8's "no other target"
   bool under_way_ = false;
   bool content_ = false;
+  std::uint32_t legs_before_ = 0;
   std::uint32_t legs_ = 0;
   std::size_t cursor_ = 0;  // first target not yet considered in order
   std::size_t current_ = 0;

@@ -23,6 +23,16 @@ bool fits(const balance& standing, std::int64_t amount, std::int64_t limit) {
   return limit == 0 || sum(sum(standing.settled, standing.reserved), amount) <= limit;
 }
 
+std::uint32_t hour_of(wall_time t) {
+  const auto hours = std::chrono::floor<std::chrono::hours>(t.time_since_epoch()).count();
+  return static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(hours, 0, std::numeric_limits<std::uint32_t>::max()));
+}
+
+bool of_callers(account_scope scope) {
+  return scope == account_scope::session || scope == account_scope::project;
+}
+
 bool is_date(std::string_view text, std::string_view shape) {
   return text.size() == shape.size() && std::ranges::equal(text, shape, [](char c, char want) {
            return want == '0' ? c >= '0' && c <= '9' : c == want;
@@ -43,6 +53,20 @@ void append_padded(std::string& out, unsigned value, std::size_t digits) {
 }
 
 }  // namespace
+
+std::string_view name_of(account_scope scope) {
+  switch (scope) {
+    case account_scope::session:
+      return "session";
+    case account_scope::project:
+      return "project";
+    case account_scope::key:
+      return "key";
+    case account_scope::guard:
+      break;
+  }
+  return "guard";
+}
 
 reservation::reservation(reservation&& other) noexcept { *this = std::move(other); }
 
@@ -81,8 +105,11 @@ ledger::index ledger::index_of(const account& which) const {
 
 ledger::account* ledger::open(account_scope scope, account_unit unit, std::string_view id) {
   names& where = book(scope, unit);
-  if (const auto found = where.find(id); found != where.end()) return &accounts_[found->second];
-  if (scope != account_scope::key && accounts() >= settings_.accounts_max) return nullptr;
+  if (const auto found = where.find(id); found != where.end()) {
+    accounts_[found->second].hour = hour_;
+    return &accounts_[found->second];
+  }
+  if (of_callers(scope) && accounts() >= settings_.accounts_max) return nullptr;
   if (free_.empty()) {
     free_.push_back(static_cast<index>(accounts_.size()));
     accounts_.emplace_back();
@@ -90,7 +117,8 @@ ledger::account* ledger::open(account_scope scope, account_unit unit, std::strin
   const index at = free_.back();
   const auto entry = where.emplace(id, at).first;
   free_.pop_back();
-  accounts_[at] = {.id = &entry->first, .standing = {}, .holders = 0, .scope = scope, .unit = unit};
+  accounts_[at] = {
+      .id = &entry->first, .standing = {}, .holders = 0, .scope = scope, .unit = unit, .hour = hour_};
   return &accounts_[at];
 }
 
@@ -155,6 +183,7 @@ ledger::settled ledger::settle(reservation& held, std::int64_t tokens, std::int6
     const std::int64_t actual = not_negative(which.unit == account_unit::tokens ? tokens : micro_usd);
     result.overrun = result.overrun || actual > held.holds_[i].amount;
     which.standing.settled = sum(which.standing.settled, actual);
+    which.hour = hour_;
   }
   drop_holds(held);
   return result;
@@ -205,11 +234,12 @@ bool ledger::charge(account_scope scope, account_unit unit, std::string_view id,
   return true;
 }
 
-bool ledger::restore(account_scope scope, account_unit unit, std::string_view id,
-                     std::int64_t settled_total) {
+bool ledger::restore(account_scope scope, account_unit unit, std::string_view id, std::int64_t settled_total,
+                     wall_time used) {
   account* const which = open(scope, unit, id);
   if (which == nullptr) return settled_total <= 0;
   which->standing.settled = not_negative(settled_total);
+  if (used != wall_time{}) which->hour = hour_of(used);
   close_if_blank(*which);
   return true;
 }
@@ -221,16 +251,30 @@ void ledger::each(
   }
 }
 
-std::size_t ledger::drop_ended_periods(wall_time now) {
-  const std::string day = period_suffix(budget_period::day, now).substr(1);
-  std::size_t dropped = 0;
-  for (account& which : accounts_) {
-    if (which.id == nullptr || which.scope != account_scope::key || which.holders != 0) continue;
+void ledger::tell_time(wall_time now) { hour_ = std::max(hour_, hour_of(now)); }
+
+bool ledger::is_stale(const account& which, const stale_rule& rule, std::string_view today) const {
+  if (which.id == nullptr || which.holders != 0) return false;
+  if (which.scope == account_scope::key) {
     const auto period = period_of(*which.id);
     // Of equal length both are compared as dates: a month with this month, a day with today.
-    if (period.empty() || period >= std::string_view{day}.substr(0, period.size())) continue;
+    return !period.empty() && period < today.substr(0, period.size());
+  }
+  if (!of_callers(which.scope)) return false;
+  const auto& idle = which.scope == account_scope::session ? rule.session_idle : rule.project_idle;
+  return idle && std::chrono::hours{hour_ - std::min(hour_, which.hour)} > *idle;
+}
+
+std::vector<dropped_account> ledger::drop_stale(wall_time now, const stale_rule& rule, std::size_t scan_max) {
+  tell_time(now);
+  const std::string today = period_suffix(budget_period::day, now).substr(1);
+  std::vector<dropped_account> dropped;
+  for (std::size_t left = std::min(scan_max, accounts_.size()); left > 0; --left) {
+    if (scan_from_ >= accounts_.size()) scan_from_ = 0;
+    account& which = accounts_[scan_from_++];
+    if (!is_stale(which, rule, today)) continue;
+    dropped.push_back({which.scope, which.unit, *which.id, which.standing.settled});
     close(which);
-    ++dropped;
   }
   return dropped;
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,8 +22,12 @@
 
 namespace tidegate::policy {
 
-enum class account_scope : std::uint8_t { session, project, key };
+// guard: what a client key's session runs have cost (COST-2). The ledger only counts it; the cost guard
+// judges.
+enum class account_scope : std::uint8_t { session, project, key, guard };
 enum class account_unit : std::uint8_t { tokens, micro_usd };
+// "session", "project", "key", "guard".
+std::string_view name_of(account_scope scope);
 
 // limit 0: none, counted and never refused for its amount. A negative amount or limit counts as 0.
 struct demand {
@@ -82,8 +87,21 @@ struct held_amount {
   std::int64_t amount;
 };
 
+// Ages of accounts that leave the ledger; nothing: they stay.
+struct stale_rule {
+  std::optional<foundation::milliseconds> session_idle;
+  std::optional<foundation::milliseconds> project_idle;
+};
+
+struct dropped_account {
+  account_scope scope{};
+  account_unit unit{};
+  std::string id;
+  std::int64_t settled = 0;
+};
+
 struct ledger_settings {
-  // Of sessions and projects, whose names come from callers; accounts of keys always open.
+  // Of sessions and projects, whose names come from callers; accounts of keys and their guards always open.
   std::size_t accounts_max = 500'000;
   std::uint64_t hash_seed = 0;  // foundation::system_seed() in a service
 };
@@ -124,8 +142,10 @@ class ledger {
 
   // Adds to settled without a reservation: replay of a record. False when the table is full.
   bool charge(account_scope scope, account_unit unit, std::string_view id, std::int64_t amount);
-  // Sets settled from a snapshot. False when the table is full.
-  bool restore(account_scope scope, account_unit unit, std::string_view id, std::int64_t settled_total);
+  // Sets settled from a snapshot. `used`: when the account was last charged; the epoch: as if just now. False
+  // when the table is full.
+  bool restore(account_scope scope, account_unit unit, std::string_view id, std::int64_t settled_total,
+               foundation::wall_time used = {});
   // Every account, in no particular order. The ledger must not change meanwhile.
   void each(
       const std::function<void(account_scope, account_unit, std::string_view id, balance)>& visit) const;
@@ -134,9 +154,15 @@ class ledger {
   // Reservations that are neither settled nor released.
   std::size_t reservations() const { return open_reservations_; }
 
-  // Forgets key accounts whose period (see period_suffix) ended before `now`; those with reservations stay
-  // until the next call. Returns how many. An id that merely ends like one is taken for one.
-  std::size_t drop_ended_periods(foundation::wall_time now);
+  // What the hour is, for the age of accounts; told now and then, never less than it was.
+  void tell_time(foundation::wall_time now);
+  // Forgets accounts that nobody will ask for again, and says which, so that they leave the record as well:
+  // those of key periods (see period_suffix) that ended before `now`, and those of sessions, or of projects,
+  // that were last used longer ago than the rule says, to the hour. What is reserved on stays. An id that
+  // merely ends like a period is taken for one. Looks at `scan_max` accounts a call, and goes on where the
+  // last call ended.
+  std::vector<dropped_account> drop_stale(foundation::wall_time now, const stale_rule& rule,
+                                          std::size_t scan_max);
 
  private:
   using index = std::uint32_t;
@@ -147,8 +173,10 @@ class ledger {
     std::uint32_t holders = 0;  // reservations that name it
     account_scope scope{};
     account_unit unit{};
+    std::uint32_t hour = 0;  // since 1970, when it was last reserved on or charged
   };
 
+  bool is_stale(const account& which, const stale_rule& rule, std::string_view today) const;
   names& book(account_scope scope, account_unit unit);
   const names& book(account_scope scope, account_unit unit) const;
   const account* look_up(account_scope scope, account_unit unit, std::string_view id) const;
@@ -161,10 +189,12 @@ class ledger {
   index index_of(const account& which) const;
 
   ledger_settings settings_;
-  std::array<names, 6> books_;  // scope x unit
+  std::array<names, 8> books_;  // scope x unit
   std::vector<account> accounts_;
   std::vector<index> free_;
   std::size_t open_reservations_ = 0;
+  std::uint32_t hour_ = 0;     // of the last tell_time
+  std::size_t scan_from_ = 0;  // where drop_stale goes on
 };
 
 // The period after which a key's budget begins anew; UTC.

@@ -263,7 +263,7 @@ TEST(quota, ended_periods_of_keys_are_dropped_and_nothing_else) {
   ASSERT_TRUE(books.charge(session, tokens, "s@2020-01-01", 1));
   auto held = books.reserve(std::vector<demand>{{key, tokens, "held@2026-11-01", 0, 1}});
   ASSERT_TRUE(held);
-  EXPECT_EQ(books.drop_ended_periods(day(2026, 11, 23)), 2U);
+  EXPECT_EQ(books.drop_stale(day(2026, 11, 23), {}, 100).size(), 2U);
   EXPECT_EQ(books.of(key, tokens, "k@2026-11-22").settled, 0);
   EXPECT_EQ(books.of(key, tokens, "k@2026-10").settled, 0);
   for (const auto* id : {"k", "k@2026-11-23", "k@2026-11", "k@x", "held@2026-11-01"}) {
@@ -271,7 +271,68 @@ TEST(quota, ended_periods_of_keys_are_dropped_and_nothing_else) {
   }
   EXPECT_EQ(books.of(session, tokens, "s@2020-01-01").settled, 1);
   books.settle(*held, 1, 0);
-  EXPECT_EQ(books.drop_ended_periods(day(2026, 11, 23)), 1U);
+  EXPECT_EQ(books.drop_stale(day(2026, 11, 23), {}, 100).size(), 1U);
+}
+
+TEST(quota, a_session_that_nobody_used_for_its_idle_age_leaves_and_makes_room) {
+  ledger books{{.accounts_max = 3}};
+  const stale_rule rule{.session_idle = 720h, .project_idle = std::nullopt};
+  books.tell_time(day(2026, 11, 1));
+  for (const auto* id : {"old", "held", "used"}) ASSERT_TRUE(books.charge(session, tokens, id, 7));
+  auto held = books.reserve(std::vector<demand>{{session, tokens, "held", 0, 1}});
+  ASSERT_TRUE(held);
+  ASSERT_TRUE(books.reserve(std::vector<demand>{{session, tokens, "new", 0, 1}}).error().full);
+
+  books.tell_time(day(2026, 11, 20));
+  ASSERT_TRUE(books.charge(session, tokens, "used", 1));
+  EXPECT_TRUE(books.drop_stale(day(2026, 12, 1), rule, 100).empty()) << "thirty days, and not an hour more";
+  const auto dropped = books.drop_stale(day(2026, 12, 1) + 1h, rule, 100);
+  ASSERT_EQ(dropped.size(), 1U);
+  EXPECT_EQ(dropped.front().id, "old");
+  EXPECT_EQ(dropped.front().settled, 7);
+  auto fits = books.reserve(std::vector<demand>{{session, tokens, "new", 0, 1}});
+  ASSERT_TRUE(fits);
+  books.release(*fits);
+  books.settle(*held, 1, 0);
+  EXPECT_TRUE(books.drop_stale(day(2026, 12, 2), rule, 100).empty()) << "a settlement is a use";
+  EXPECT_EQ(books.drop_stale(day(2027, 2, 2), rule, 100).size(), 2U);
+  EXPECT_EQ(books.accounts(), 0U);
+}
+
+TEST(quota, projects_keys_and_guards_stay_unless_their_own_rule_says_otherwise) {
+  ledger books;
+  books.tell_time(day(2020, 1, 1));
+  ASSERT_TRUE(books.charge(project, tokens, "p", 1));
+  ASSERT_TRUE(books.charge(key, tokens, "k", 1));
+  ASSERT_TRUE(books.charge(guard, micro_usd, "k", 1));
+  EXPECT_TRUE(books.drop_stale(day(2026, 1, 1), {.session_idle = 1h, .project_idle = {}}, 100).empty());
+  EXPECT_EQ(books.drop_stale(day(2026, 1, 1), {.session_idle = 1h, .project_idle = 1h}, 100).size(), 1U);
+  EXPECT_EQ(books.of(guard, micro_usd, "k").settled, 1);
+}
+
+TEST(quota, a_part_of_the_accounts_is_looked_at_a_call_and_all_of_them_in_turn) {
+  ledger books;
+  books.tell_time(day(2026, 1, 1));
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(books.charge(session, tokens, "s" + std::to_string(i), 1));
+  std::size_t dropped = 0;
+  for (int call = 0; call < 10; ++call) {
+    const auto some = books.drop_stale(day(2026, 3, 1), {.session_idle = 1h, .project_idle = {}}, 10);
+    EXPECT_LE(some.size(), 10U);
+    dropped += some.size();
+  }
+  EXPECT_EQ(dropped, 100U);
+}
+
+// COST-2: the ledger counts what a guard's runs cost; a full table does not stop that.
+TEST(quota, a_guard_is_counted_in_micro_dollars_and_never_refused) {
+  ledger books{{.accounts_max = 1}};
+  ASSERT_TRUE(books.charge(session, tokens, "s", 1));
+  auto held = books.reserve(std::vector<demand>{{guard, micro_usd, "k", 0, 5'000'000}});
+  ASSERT_TRUE(held);
+  books.settle(*held, 900, 7'000'000);
+  EXPECT_EQ(books.of(guard, micro_usd, "k").settled, 7'000'000);
+  EXPECT_EQ(books.of(key, micro_usd, "k").settled, 0) << "another account than the key's budget";
+  EXPECT_EQ(books.reset(guard, micro_usd, "k"), 7'000'000);
 }
 
 }  // namespace
