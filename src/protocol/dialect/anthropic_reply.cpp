@@ -69,10 +69,11 @@ void write_part(json::writer& out, const part& p, std::size_t position) {
 
 usage merge_usage(const usage& known, json::value reported) {
   if (!reported.is_object()) return known;
-  const auto [input, output, cached, cache_write, prompt, completion, details] = pick(
-      reported, std::array<std::string_view, 7>{"input_tokens", "output_tokens", "cache_read_input_tokens",
-                                                "cache_creation_input_tokens", "prompt_tokens",
-                                                "completion_tokens", "output_tokens_details"});
+  const auto [input, output, cached, cache_write, prompt, completion, details, written, tools] = pick(
+      reported,
+      std::array<std::string_view, 9>{"input_tokens", "output_tokens", "cache_read_input_tokens",
+                                      "cache_creation_input_tokens", "prompt_tokens", "completion_tokens",
+                                      "output_tokens_details", "cache_creation", "server_tool_use"});
   usage out = known;
   const std::int64_t fresh_known = std::max(known.prompt - known.cached - known.cache_write, std::int64_t{0});
   out.cached = counter(cached).value_or(known.cached);
@@ -81,6 +82,11 @@ usage merge_usage(const usage& known, json::value reported) {
   out.prompt = fresh + out.cached + out.cache_write;
   out.completion = counter(output).or_else([&] { return counter(completion); }).value_or(known.completion);
   if (details) out.reasoning = counter(details->find("thinking_tokens")).value_or(known.reasoning);
+  if (written) {
+    out.cache_write_1h = counter(written->find("ephemeral_1h_input_tokens")).value_or(known.cache_write_1h);
+  }
+  out.cache_write_1h = std::min(out.cache_write_1h, out.cache_write);
+  if (tools) out.web_searches = counter(tools->find("web_search_requests")).value_or(known.web_searches);
   out.known = known.known || input || output || prompt || completion;
   return out;
 }
@@ -95,8 +101,25 @@ void write_usage(json::writer& out, const usage& tokens, bool whole) {
   if (tokens.reasoning > 0) {
     out.key("output_tokens_details").begin_object().member("thinking_tokens", tokens.reasoning).end_object();
   }
-  out.key("server_tool_use").null();
-  if (whole) out.key("cache_creation").null().key("inference_geo").null().key("service_tier").null();
+  out.key("server_tool_use");
+  if (tokens.web_searches > 0) {
+    out.begin_object().member("web_search_requests", tokens.web_searches).member("web_fetch_requests", 0);
+    out.end_object();
+  } else {
+    out.null();
+  }
+  if (!whole && tokens.cache_write_1h == 0) {
+    out.end_object();
+    return;
+  }
+  out.key("cache_creation");
+  if (tokens.cache_write_1h > 0) {
+    out.begin_object().member("ephemeral_1h_input_tokens", tokens.cache_write_1h);
+    out.member("ephemeral_5m_input_tokens", tokens.cache_write - tokens.cache_write_1h).end_object();
+  } else {
+    out.null();
+  }
+  if (whole) out.key("inference_geo").null().key("service_tier").null();
   out.end_object();
 }
 

@@ -118,10 +118,12 @@ struct request {
 struct usage {
   std::int64_t prompt = 0;  // all input tokens: uncached + cached + cache writes
   std::int64_t completion = 0;
-  std::int64_t cached = 0;       // read from a cache, part of `prompt`
-  std::int64_t cache_write = 0;  // written to a cache, part of `prompt`
-  std::int64_t reasoning = 0;    // part of `completion`, but for vendors that report it beside (xAI)
-  bool known = false;            // the provider reported it
+  std::int64_t cached = 0;          // read from a cache, part of `prompt`
+  std::int64_t cache_write = 0;     // written to a cache, part of `prompt`
+  std::int64_t reasoning = 0;       // part of `completion`, but for vendors that report it beside (xAI)
+  bool known = false;               // the provider reported it
+  std::int64_t cache_write_1h = 0;  // part of `cache_write`: kept for an hour, at another price
+  std::int64_t web_searches = 0;    // run by the provider, charged by the piece
 
   friend bool operator==(const usage&, const usage&) = default;
 };

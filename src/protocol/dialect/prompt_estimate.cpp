@@ -421,13 +421,31 @@ void walk_embeddings(json::value body, prompt_sink& sink) {
   }
 }
 
+namespace {
+
+// Calls read(), which moves behind the value, for the members of that name; moves behind the object, or
+// whatever else is there.
+template <class Read>
+void each_named(cursor& at, std::string_view name, Read&& read) {
+  if (at.next() != '{') return static_cast<void>(at.value());
+  at.members([&](std::string_view key) {
+    if (has_escape(key) ? json::unescape(key) == name : key == name) return read();
+    at.value();
+  });
+}
+
+}  // namespace
+
 void walk_reply(dialect_id speaks, json::value body, prompt_sink& sink) {
   walker walk{sink, false};
   switch (speaks) {
     case dialect_id::openai_chat: {
-      const json::value choices = body.find("choices").value_or(json::value{});
-      for (const json::value choice : choices.elements()) walk.content(choice.find("message"));
-      return;
+      // In one pass, where json::value would look for the end of the message at each level.
+      cursor at{body.raw()};
+      return each_named(at, "choices", [&] {
+        if (at.next() != '[') return static_cast<void>(at.value());
+        at.elements([&] { each_named(at, "message", [&] { walk.content(at); }); });
+      });
     }
     case dialect_id::openai_responses:
       return walk.content(body.find("output"));

@@ -248,7 +248,7 @@ std::optional<std::int64_t> first_count(json::value object, std::initializer_lis
 
 namespace {
 
-constexpr std::array<std::string_view, 14> usage_names{"prompt_tokens",
+constexpr std::array<std::string_view, 16> usage_names{"prompt_tokens",
                                                        "input_tokens",
                                                        "completion_tokens",
                                                        "output_tokens",
@@ -261,7 +261,9 @@ constexpr std::array<std::string_view, 14> usage_names{"prompt_tokens",
                                                        "prompt_tokens_details",
                                                        "input_tokens_details",
                                                        "completion_tokens_details",
-                                                       "output_tokens_details"};
+                                                       "output_tokens_details",
+                                                       "cache_creation",
+                                                       "server_tool_use"};
 
 std::optional<std::int64_t> first_of(const fields& object, std::initializer_list<std::string_view> names) {
   for (const std::string_view name : names) {
@@ -313,12 +315,18 @@ usage read_openai_usage(std::optional<json::value> v) {
   out.cache_write = std::max(input.cache_write, token_count(counts["cache_creation_input_tokens"]));
   out.cache_write = std::min(out.cache_write, out.prompt - out.cached);
   out.reasoning = std::max(output.reasoning, token_count(counts["reasoning_tokens"]));
+  // Of gateways that pass Anthropic's own counts along.
+  if (const auto written = counts["cache_creation"]; written && written->is_object())
+    out.cache_write_1h = std::min(token_count(written->find("ephemeral_1h_input_tokens")), out.cache_write);
+  if (const auto tools = counts["server_tool_use"]; tools && tools->is_object())
+    out.web_searches = token_count(tools->find("web_search_requests"));
   return out;
 }
 
 bool same_usage(const usage& a, const usage& b) {
   return a.known == b.known && a.prompt == b.prompt && a.completion == b.completion && a.cached == b.cached &&
-         a.cache_write == b.cache_write && a.reasoning == b.reasoning;
+         a.cache_write == b.cache_write && a.reasoning == b.reasoning &&
+         a.cache_write_1h == b.cache_write_1h && a.web_searches == b.web_searches;
 }
 
 std::string_view effort_of_budget(std::int64_t budget_tokens) {

@@ -154,15 +154,16 @@ class writer {
   writer& null();
   writer& raw(std::string_view json);  // one valid JSON value, as it is
   // key + value in one call.
-  writer& member(std::string_view name, std::string_view text) { return key(name).string(text); }
-  writer& member(std::string_view name, const char* text) { return key(name).string(text); }
-  writer& member(std::string_view name, std::int64_t n) { return key(name).number(n); }
-  writer& member(std::string_view name, int n) { return key(name).number(static_cast<std::int64_t>(n)); }
+  writer& member(std::string_view name, std::string_view text);
+  writer& member(std::string_view name, const char* text) { return member(name, std::string_view{text}); }
+  writer& member(std::string_view name, std::int64_t n);
+  writer& member(std::string_view name, int n) { return member(name, static_cast<std::int64_t>(n)); }
   writer& member(std::string_view name, bool b) { return key(name).boolean(b); }
   writer& member(std::string_view name, double n) { return key(name).number(n); }
 
  private:
   void before_value();
+  bool open_member();
   void begin(char bracket, bool object);
   void end(char bracket, bool object);
   std::string& out_;

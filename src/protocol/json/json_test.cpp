@@ -303,6 +303,32 @@ std::string as_literal(std::string_view text) {
   return out;
 }
 
+// Lengths decide how bytes are looked at and copied, and when the text grows.
+TEST(json_writer, members_of_every_length_are_written_whole) {
+  std::string all;
+  writer w{all};
+  w.begin_object();
+  std::string expected = "{";
+  for (std::size_t n = 0; n < 150; ++n) {
+    const std::string name(n, 'k');
+    std::string text;
+    for (std::size_t i = 0; i < n; ++i) text += static_cast<char>('a' + i % 26);
+    w.member(name, text).member(name, static_cast<std::int64_t>(n)).key(name).string(text);
+    const std::string quoted_name = '"' + name + "\":";
+    const std::string quoted_text = '"' + text + '"';
+    if (n != 0) expected += ',';
+    expected +=
+        quoted_name + quoted_text + ',' + quoted_name + std::to_string(n) + ',' + quoted_name + quoted_text;
+    for (std::size_t i = 0; i < n; ++i) {
+      std::string odd = text;
+      odd[i] = '"';
+      ASSERT_EQ(as_literal(odd), '"' + text.substr(0, i) + "\\\"" + text.substr(i + 1) + '"');
+    }
+  }
+  w.end_object();
+  EXPECT_EQ(all, expected + '}');
+}
+
 TEST(json_writer, quoting) {
   EXPECT_EQ(as_literal(""), "\"\"");
   EXPECT_EQ(as_literal("a\"b\\c\n\r\t\b\f\x01\x7F/"), "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0001\x7F/\"");

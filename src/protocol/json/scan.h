@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #if defined(__SSE2__)
@@ -78,6 +79,26 @@ inline const char* find_string_run_end(const char* p, const char* end) {
 // First byte that cannot be copied into a string literal unseen, else `end`.
 inline const char* find_care(const char* p, const char* end) { return find<care_mask, needs_care>(p, end); }
 
+// Whether no byte needs care. Most texts of a record are short: they take one step, of two loads that may
+// overlap.
+inline bool is_plain(std::string_view text) {
+  const char* const p = text.data();
+  const std::size_t n = text.size();
+  if (n >= 16) {
+    for (std::size_t i = 0; i < n - 16; i += 16) {
+      if (care_mask(p + i) != 0) return false;
+    }
+    return care_mask(p + n - 16) == 0;
+  }
+  if (n < 4) return find<care_mask, needs_care>(p, p + n) == p + n;
+  std::array<char, 16> both;
+  const std::size_t half = n >= 8 ? 8 : 4;
+  both.fill(' ');
+  std::memcpy(both.data(), p, half);
+  std::memcpy(both.data() + 8, p + n - half, half);
+  return care_mask(both.data()) == 0;
+}
+
 inline block_masks classify(const char* p) {
   block_masks out;
   for (unsigned i = 0; i < 64; i += 16) {
@@ -102,6 +123,10 @@ inline const char* find_string_run_end(const char* p, const char* end) {
   return find<ends_string_run>(p, end);
 }
 inline const char* find_care(const char* p, const char* end) { return find<needs_care>(p, end); }
+inline bool is_plain(std::string_view text) {
+  const char* const end = text.data() + text.size();
+  return find_care(text.data(), end) == end;
+}
 
 inline block_masks classify(const char* p) {
   block_masks out;

@@ -1,6 +1,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "foundation/check.h"
 #include "foundation/text.h"
@@ -80,9 +81,48 @@ void append_chars(std::string& out, T n) {
   out.append(text.data(), end);
 }
 
+// As memcpy, without a call for what is short.
+char* copy(char* to, std::string_view text) {
+  const char* const from = text.data();
+  const std::size_t n = text.size();
+  if (n > 64) {
+    std::memcpy(to, from, n);
+  } else if (n >= 16) {
+    for (std::size_t i = 0; i < n - 16; i += 16) std::memcpy(to + i, from + i, 16);
+    std::memcpy(to + n - 16, from + n - 16, 16);
+  } else if (n >= 8) {
+    std::memcpy(to, from, 8);
+    std::memcpy(to + n - 8, from + n - 8, 8);
+  } else if (n >= 4) {
+    std::memcpy(to, from, 4);
+    std::memcpy(to + n - 4, from + n - 4, 4);
+  } else {
+    for (std::size_t i = 0; i < n; ++i) to[i] = from[i];
+  }
+  return to + n;
+}
+
+char* copy_quoted(char* to, std::string_view text) {
+  *to++ = '"';
+  to = copy(to, text);
+  *to++ = '"';
+  return to;
+}
+
+// `size` more bytes, written by `write(char*)`.
+template <typename Write>
+void extend(std::string& out, std::size_t size, Write write) {
+  const std::size_t old = out.size();
+  out.resize_and_overwrite(old + size, [&](char* bytes, std::size_t) {
+    write(bytes + old);
+    return old + size;
+  });
+}
+
 }  // namespace
 
 void append_quoted(std::string& out, std::string_view text) {
+  if (scan::is_plain(text)) return extend(out, text.size() + 2, [&](char* at) { copy_quoted(at, text); });
   const char* p = text.data();
   const char* const end = p + text.size();
   out += '"';
@@ -151,14 +191,49 @@ writer& writer::end_array() {
   return *this;
 }
 
-writer& writer::key(std::string_view text) {
+// Whether a comma is due.
+bool writer::open_member() {
   const std::uint64_t bit = std::uint64_t{1} << depth_;
   TG_CHECK(depth_ > 0 && !after_key_ && (objects_ & bit) != 0);
-  if ((open_ & bit) != 0) out_ += ',';
+  const bool comma = (open_ & bit) != 0;
   open_ |= bit;
+  return comma;
+}
+
+writer& writer::key(std::string_view text) {
+  if (open_member()) out_ += ',';
   append_quoted(out_, text);
   out_ += ':';
   after_key_ = true;
+  return *this;
+}
+
+// Records are made of such members: where neither part needs care, they are written in one step.
+writer& writer::member(std::string_view name, std::string_view text) {
+  if (!scan::is_plain(name) || !scan::is_plain(text)) return key(name).string(text);
+  const std::size_t comma = open_member() ? 1 : 0;
+  extend(out_, comma + name.size() + text.size() + 5, [&](char* at) {
+    *at = ',';
+    at = copy_quoted(at + comma, name);
+    *at++ = ':';
+    copy_quoted(at, text);
+  });
+  return *this;
+}
+
+writer& writer::member(std::string_view name, std::int64_t n) {
+  if (!scan::is_plain(name)) return key(name).number(n);
+  std::array<char, 24> digits;
+  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), n);
+  TG_CHECK(error == std::errc{});
+  const std::string_view text{digits.data(), end};
+  const std::size_t comma = open_member() ? 1 : 0;
+  extend(out_, comma + name.size() + text.size() + 3, [&](char* at) {
+    *at = ',';
+    at = copy_quoted(at + comma, name);
+    *at++ = ':';
+    copy(at, text);
+  });
   return *this;
 }
 
