@@ -51,7 +51,8 @@ std::optional<store_problem> problem_of(const result<T>& given) {
 class store_contract : public testing::TestWithParam<adapter> {
  protected:
   void SetUp() override { reopen(); }
-  void reopen(std::shared_ptr<const sealer> seal = make_sealer(), reply_bounds bounds = {1'000, 3'000}) {
+  void reopen(std::shared_ptr<const sealer> seal = make_sealer(),
+              reply_bounds bounds = {1'000, 3'000 + 4 * reply_row_bytes}) {
     all_.reset();
     all_ = GetParam().make(folder_.path(), std::move(seal), bounds, broken_);
   }
@@ -104,9 +105,14 @@ class store_contract : public testing::TestWithParam<adapter> {
   result<void> keep(const reply_key& key, const kept_reply& reply) {
     return wait_for<void>([&](auto answer) { all_->replies().put(key, reply, std::move(answer)); });
   }
-  std::optional<kept_reply> reply(const reply_key& key) {
+  std::optional<kept_reply> reply(const reply_key& key, std::int64_t made_since = 0) {
     return wait_for<std::optional<kept_reply>>(
-               [&](auto answer) { all_->replies().get(key, std::move(answer)); })
+               [&](auto answer) { all_->replies().get(key, at(made_since), std::move(answer)); })
+        .value();
+  }
+  std::size_t purge_replies(std::int64_t before, std::size_t rows_max = 1'000) {
+    return wait_for<std::size_t>(
+               [&](auto answer) { all_->replies().purge(at(before), rows_max, std::move(answer)); })
         .value();
   }
 
@@ -397,12 +403,35 @@ TEST_P(store_contract, replies_are_bounded_each_and_in_all) {
 
 TEST_P(store_contract, old_replies_are_purged_and_make_room) {
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(keep({"k", std::to_string(i)}, make_reply(i, 1'000)));
-  const auto purged =
-      wait_for<std::size_t>([&](auto answer) { all_->replies().purge(at(2), std::move(answer)); });
-  EXPECT_EQ(purged.value(), 2U);
+  EXPECT_EQ(purge_replies(2, 1), 1U) << "a part at a time, the oldest first";
+  EXPECT_TRUE(reply({"k", "1"}));
+  EXPECT_EQ(purge_replies(2, 5), 1U);
   ASSERT_TRUE(keep({"k", "3"}, make_reply(3, 1'000)));
   ASSERT_TRUE(keep({"k", "4"}, make_reply(4, 1'000)));
   EXPECT_TRUE(reply({"k", "2"}));
+}
+
+TEST_P(store_contract, a_reply_that_is_over_its_time_is_as_if_it_had_never_been) {
+  ASSERT_TRUE(keep({"k", "i"}, make_reply(5)));
+  EXPECT_TRUE(reply({"k", "i"}, 5));
+  EXPECT_EQ(reply({"k", "i"}, 6), std::nullopt);
+  ASSERT_TRUE(keep({"k", "i"}, make_reply(7))) << "its key is free again";
+  EXPECT_EQ(reply({"k", "i"}, 6), make_reply(7));
+}
+
+// A mark of a streamed call keeps no bytes of a reply, and still is no free room.
+TEST_P(store_contract, marks_without_a_reply_are_bounded_in_number) {
+  reopen(make_sealer(), {1'000, 10 * reply_row_bytes});
+  for (int i = 0; i < 25; ++i) {
+    kept_reply mark = make_reply(i);
+    mark.headers.clear();
+    mark.body.clear();
+    ASSERT_TRUE(keep({"k", std::to_string(i)}, mark));
+  }
+  int kept = 0;
+  for (int i = 0; i < 25; ++i) kept += reply({"k", std::to_string(i)}).has_value() ? 1 : 0;
+  EXPECT_EQ(kept, 10);
+  EXPECT_TRUE(reply({"k", "24"}));
 }
 
 // T72: a store that is down says so, and goes on once it is up.

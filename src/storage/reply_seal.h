@@ -14,6 +14,9 @@ inline std::string reply_record(const reply_key& key, std::string_view field) {
          std::to_string(key.idempotency_key.size()) + ":" + key.idempotency_key + "/" + std::string{field};
 }
 
+// Against reply_bounds::entry_bytes.
 inline std::size_t reply_bytes(const kept_reply& reply) { return reply.headers.size() + reply.body.size(); }
+// Against reply_bounds::total_bytes.
+inline std::size_t held_bytes(const kept_reply& reply) { return reply_bytes(reply) + reply_row_bytes; }
 
 }  // namespace tidegate::storage

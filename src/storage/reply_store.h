@@ -17,9 +17,13 @@ using foundation::wall_time;
 struct reply_bounds {
   // Of headers and body of one reply.
   std::size_t entry_bytes = 4UL << 20;
-  // Of all of them; the oldest leave for a new one.
+  // Of all of them with reply_row_bytes for each; the oldest leave for a new one.
   std::size_t total_bytes = 256UL << 20;
 };
+
+// What a row weighs beside headers and body: keys, digest, seals, indexes. So those that keep neither (marks
+// of streamed calls) are bounded in number too.
+inline constexpr std::size_t reply_row_bytes = 512;
 
 struct reply_key {
   std::string key_id;
@@ -43,10 +47,10 @@ class reply_store {
   virtual ~reply_store() = default;
   // conflict: there is one already (it stays). too_large: over `entry_bytes`. no_key: there is no sealer.
   virtual void put(reply_key key, kept_reply reply, done<void> answer) = 0;
-  // Nothing: none, or not to be opened any more.
-  virtual void get(reply_key key, done<std::optional<kept_reply>> answer) = 0;
-  // Removes those made before; answers with how many.
-  virtual void purge(wall_time created_before, done<std::size_t> answer) = 0;
+  // Nothing: none, one that was made before `made_since` (it leaves), or not to be opened any more.
+  virtual void get(reply_key key, wall_time made_since, done<std::optional<kept_reply>> answer) = 0;
+  // Removes the oldest of those made before, at most `rows_max`; answers with how many.
+  virtual void purge(wall_time created_before, std::size_t rows_max, done<std::size_t> answer) = 0;
 };
 
 }  // namespace tidegate::storage

@@ -2,11 +2,13 @@
 // may be called from any thread. Destroying the store first answers all calls that were accepted.
 #pragma once
 
+#include "storage/chat_store.h"
 #include "storage/key_store.h"
 #include "storage/reply_store.h"
 #include "storage/secret_store.h"
 #include "storage/setting_store.h"
 #include "storage/trace_store.h"
+#include "storage/usage_store.h"
 
 namespace tidegate::storage {
 
@@ -18,6 +20,8 @@ class stores {
   virtual setting_store& settings() = 0;
   virtual trace_store& traces() = 0;
   virtual reply_store& replies() = 0;
+  virtual chat_store& chats() = 0;
+  virtual usage_store& usage() = 0;
 };
 
 }  // namespace tidegate::storage

@@ -2,32 +2,15 @@
 
 #include <algorithm>
 #include <map>
-#include <mutex>
 #include <utility>
 
+#include "storage/memory/memory_chats.h"
+#include "storage/memory/memory_usage.h"
 #include "storage/reply_seal.h"
 #include "storage/trace_text.h"
 
 namespace tidegate::storage::memory {
 namespace {
-
-// What all ports share: one lock, and the test's way to make a call fail.
-struct common {
-  std::shared_ptr<const sealer> seal;
-  fault_hook fault;
-  std::mutex mutex;
-
-  // Under the lock; the answer is called without it.
-  template <typename T, typename Work>
-  void call(Work work, done<T>& answer) {
-    auto outcome = [&]() -> result<T> {
-      const std::scoped_lock lock{mutex};
-      if (fault && fault()) return fail(store_problem::unavailable, "a fault was asked for");
-      return work();
-    }();
-    answer(std::move(outcome));
-  }
-};
 
 class memory_keys final : public key_store {
  public:
@@ -326,11 +309,15 @@ class memory_replies final : public reply_store {
   void put(reply_key key, kept_reply reply, done<void> answer) override {
     shared_.call<void>([&] { return insert(std::move(key), std::move(reply)); }, answer);
   }
-  void get(reply_key key, done<std::optional<kept_reply>> answer) override {
+  void get(reply_key key, wall_time made_since, done<std::optional<kept_reply>> answer) override {
     shared_.call<std::optional<kept_reply>>(
         [&]() -> result<std::optional<kept_reply>> {
           const auto at = replies_.find(key);
           if (at == replies_.end()) return std::optional<kept_reply>{};
+          if (at->second.reply.created_at < made_since) {
+            remove(at);
+            return std::optional<kept_reply>{};
+          }
           kept_reply reply = at->second.reply;
           auto headers = shared_.seal->unseal(reply_record(key, "headers"), reply.headers);
           auto body = shared_.seal->unseal(reply_record(key, "body"), reply.body);
@@ -341,14 +328,16 @@ class memory_replies final : public reply_store {
         },
         answer);
   }
-  void purge(wall_time created_before, done<std::size_t> answer) override {
+  void purge(wall_time created_before, std::size_t rows_max, done<std::size_t> answer) override {
     shared_.call<std::size_t>(
         [&]() -> result<std::size_t> {
-          return std::erase_if(replies_, [&](const auto& item) {
-            const bool old = item.second.reply.created_at < created_before;
-            if (old) held_ -= item.second.bytes;
-            return old;
-          });
+          std::size_t gone = 0;
+          for (; gone < rows_max && !replies_.empty(); ++gone) {
+            const auto at = oldest();
+            if (at->second.reply.created_at >= created_before) break;
+            remove(at);
+          }
+          return gone;
         },
         answer);
   }
@@ -360,20 +349,25 @@ class memory_replies final : public reply_store {
     std::uint64_t order = 0;
   };
 
+  using all = std::map<reply_key, entry>;
+  all::iterator oldest() {
+    return std::ranges::min_element(replies_, {}, [](const auto& item) {
+      return std::pair{item.second.reply.created_at, item.second.order};
+    });
+  }
+  void remove(all::iterator which) {
+    held_ -= which->second.bytes;
+    replies_.erase(which);
+  }
+
   result<void> insert(reply_key key, kept_reply reply) {
     if (shared_.seal == nullptr) return fail(store_problem::no_key, "replies are kept sealed only");
-    const std::size_t bytes = reply_bytes(reply);
-    if (bytes > std::min(bounds_.entry_bytes, bounds_.total_bytes)) {
+    const std::size_t bytes = held_bytes(reply);
+    if (reply_bytes(reply) > std::min(bounds_.entry_bytes, bounds_.total_bytes)) {
       return fail(store_problem::too_large, "the reply is too long to be kept");
     }
     if (replies_.contains(key)) return fail(store_problem::conflict, "a reply is kept under that key");
-    while (!replies_.empty() && held_ + bytes > bounds_.total_bytes) {
-      const auto oldest = std::ranges::min_element(replies_, {}, [](const auto& item) {
-        return std::pair{item.second.reply.created_at, item.second.order};
-      });
-      held_ -= oldest->second.bytes;
-      replies_.erase(oldest);
-    }
+    while (!replies_.empty() && held_ + bytes > bounds_.total_bytes) remove(oldest());
     reply.headers = shared_.seal->seal(reply_record(key, "headers"), reply.headers);
     reply.body = shared_.seal->seal(reply_record(key, "body"), reply.body);
     held_ += bytes;
@@ -383,7 +377,7 @@ class memory_replies final : public reply_store {
 
   common& shared_;
   reply_bounds bounds_;
-  std::map<reply_key, entry> replies_;
+  all replies_;
   std::size_t held_ = 0;
   std::uint64_t order_ = 0;
 };
@@ -400,6 +394,8 @@ class memory_stores final : public stores {
   setting_store& settings() override { return settings_; }
   trace_store& traces() override { return traces_; }
   reply_store& replies() override { return replies_; }
+  chat_store& chats() override { return chats_; }
+  usage_store& usage() override { return usage_; }
 
  private:
   common shared_;
@@ -408,6 +404,8 @@ class memory_stores final : public stores {
   memory_settings settings_{shared_, secrets_};
   memory_traces traces_{shared_};
   memory_replies replies_;
+  memory_chats chats_{shared_};
+  memory_usage usage_{shared_};
 };
 
 }  // namespace

@@ -61,10 +61,20 @@ std::expected<std::unique_ptr<connection>, std::string> connection::open(const s
   return made;
 }
 
-store_failure connection::failure(int code) const {
-  std::string message = "sqlite: ";
+std::string explain(int code, int system_code) {
+  const int kind = code & 0xff;
+  const bool full = kind == SQLITE_FULL || (kind == SQLITE_IOERR && system_code == ENOSPC);
+  std::string message = full ? "no room is left on the disk that holds tidegate.db (sqlite: " : "sqlite: ";
   message += ::sqlite3_errstr(code);
-  message += " (" + std::to_string(code) + ")";
+  // The system's own word says more where SQLite only knows that something went wrong.
+  const bool told_more = !full && system_code != 0 && (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN);
+  if (told_more) message += ": " + std::generic_category().message(system_code);
+  message += (full ? ", code " : " (") + std::to_string(code) + ")";
+  return message;
+}
+
+store_failure connection::failure(int code) const {
+  std::string message = explain(code, db_ != nullptr ? ::sqlite3_system_errno(db_.get()) : 0);
   // A constraint is the caller's affair: everything that is no constraint is the store's.
   return {(code & 0xff) == SQLITE_CONSTRAINT ? store_problem::conflict : store_problem::unavailable,
           std::move(message)};

@@ -19,6 +19,9 @@ struct sqlite3_stmt;
 
 namespace tidegate::storage::sqlite {
 
+// A failure of SQLite for an operator: its (extended) code, and the system's errno where there was one.
+std::string explain(int code, int system_code);
+
 class connection {
  public:
   static std::expected<std::unique_ptr<connection>, std::string> open(const std::string& path,

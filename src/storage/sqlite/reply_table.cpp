@@ -35,7 +35,7 @@ result<void> insert_reply(connection& db, const sealer& seal, const reply_bounds
   auto kept = is_kept(db, key);
   if (!kept) return pass_on(kept);
   if (*kept) return fail(store_problem::conflict, "a reply is kept under that key");
-  const std::size_t bytes = reply_bytes(reply);
+  const std::size_t bytes = held_bytes(reply);
   if (auto room = make_room(db, bytes, bounds.total_bytes); !room) return room;
   const std::string headers = seal.seal(reply_record(key, "headers"), reply.headers);
   const std::string body = seal.seal(reply_record(key, "body"), reply.body);
@@ -51,7 +51,8 @@ result<void> insert_reply(connection& db, const sealer& seal, const reply_bounds
   return q.run();
 }
 
-result<std::optional<kept_reply>> find_reply(connection& db, const sealer& seal, const reply_key& key) {
+result<std::optional<kept_reply>> find_reply(connection& db, const sealer& seal, const reply_key& key,
+                                             wall_time made_since) {
   query q{db,
           "SELECT request_digest, status, headers_sealed, body_sealed, created_at FROM reply WHERE key_id = "
           "? AND "
@@ -59,6 +60,11 @@ result<std::optional<kept_reply>> find_reply(connection& db, const sealer& seal,
   auto row = q.bind(key.key_id).bind(key.idempotency_key).next();
   if (!row) return pass_on(row);
   if (!*row) return std::optional<kept_reply>{};
+  if (q.time(4) < made_since) {
+    query stale{db, "DELETE FROM reply WHERE key_id = ? AND idempotency_key = ?"};
+    if (auto gone = stale.bind(key.key_id).bind(key.idempotency_key).run(); !gone) return pass_on(gone);
+    return std::optional<kept_reply>{};
+  }
   auto headers = seal.unseal(reply_record(key, "headers"), q.text(2));
   auto body = seal.unseal(reply_record(key, "body"), q.text(3));
   if (!headers || !body) return std::optional<kept_reply>{};
@@ -86,18 +92,20 @@ void reply_table::put(reply_key key, kept_reply reply, done<void> answer) {
   worker_.submit<void>(durability::process, bytes, work, std::move(answer));
 }
 
-void reply_table::get(reply_key key, done<std::optional<kept_reply>> answer) {
+void reply_table::get(reply_key key, wall_time made_since, done<std::optional<kept_reply>> answer) {
   if (seal_ == nullptr) return answer(std::optional<kept_reply>{});
-  const auto read = [key = std::move(key), seal = seal_](connection& db) {
-    return find_reply(db, *seal, key);
+  const auto read = [key = std::move(key), made_since, seal = seal_](connection& db) {
+    return find_reply(db, *seal, key, made_since);
   };
   worker_.submit<std::optional<kept_reply>>(durability::process, 0, read, std::move(answer));
 }
 
-void reply_table::purge(wall_time created_before, done<std::size_t> answer) {
-  const auto work = [created_before](connection& db) -> result<std::size_t> {
-    query q{db, "DELETE FROM reply WHERE created_at < ?"};
-    auto ran = q.bind(created_before).run();
+void reply_table::purge(wall_time created_before, std::size_t rows_max, done<std::size_t> answer) {
+  const auto work = [created_before, rows_max](connection& db) -> result<std::size_t> {
+    query q{db,
+            "DELETE FROM reply WHERE row IN (SELECT row FROM reply WHERE created_at < ? ORDER BY created_at "
+            "LIMIT ?)"};
+    auto ran = q.bind(created_before).bind(static_cast<std::int64_t>(rows_max)).run();
     if (!ran) return pass_on(ran);
     return db.changes();
   };

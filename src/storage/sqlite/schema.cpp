@@ -92,6 +92,104 @@ INSERT INTO reply_total VALUES (0);
 CREATE TRIGGER reply_comes AFTER INSERT ON reply BEGIN UPDATE reply_total SET bytes = bytes + new.bytes; END;
 CREATE TRIGGER reply_goes AFTER DELETE ON reply BEGIN UPDATE reply_total SET bytes = bytes - old.bytes; END;
 )sql",
+    R"sql(
+CREATE TABLE chat_session (
+  row INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  project_id TEXT NOT NULL,
+  title TEXT NOT NULL,
+  archived INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  messages INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX chat_session_by_project ON chat_session (project_id, updated_at);
+
+CREATE TABLE chat_current (
+  project_id TEXT PRIMARY KEY,
+  session_row INTEGER NOT NULL UNIQUE REFERENCES chat_session (row) ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE chat_message (
+  row INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  session_row INTEGER NOT NULL REFERENCES chat_session (row) ON DELETE CASCADE,
+  role TEXT NOT NULL,
+  content TEXT NOT NULL,
+  skill_id TEXT,
+  timestamp INTEGER NOT NULL,
+  trace_id TEXT NOT NULL
+) STRICT;
+CREATE INDEX chat_message_by_session ON chat_message (session_row);
+CREATE TRIGGER chat_message_comes AFTER INSERT ON chat_message BEGIN
+  UPDATE chat_session SET messages = messages + 1, bytes = bytes + length(CAST(new.content AS BLOB)),
+    updated_at = max(updated_at, new.timestamp) WHERE row = new.session_row;
+END;
+CREATE TRIGGER chat_message_goes AFTER DELETE ON chat_message BEGIN
+  UPDATE chat_session SET messages = messages - 1, bytes = bytes - length(CAST(old.content AS BLOB))
+    WHERE row = old.session_row;
+END;
+
+CREATE TABLE chat_deleted (
+  row INTEGER PRIMARY KEY,
+  project_id TEXT NOT NULL,
+  session_id TEXT NOT NULL,
+  UNIQUE (project_id, session_id)
+) STRICT;
+
+CREATE TABLE usage_request (
+  row INTEGER PRIMARY KEY,
+  key_id TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  model TEXT NOT NULL,
+  skill_id TEXT NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,
+  micro_usd INTEGER NOT NULL,
+  warning TEXT,
+  created_at INTEGER NOT NULL,
+  UNIQUE (key_id, request_id)
+) STRICT;
+CREATE INDEX usage_request_by_key ON usage_request (key_id);
+CREATE INDEX usage_request_by_age ON usage_request (created_at);
+
+CREATE TABLE usage_call (
+  row INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  key_id TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  first_of_request INTEGER NOT NULL,
+  session_id TEXT NOT NULL,
+  model TEXT NOT NULL,
+  skill_id TEXT NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,
+  cache_hit INTEGER NOT NULL,
+  duration_ms INTEGER NOT NULL,
+  micro_usd INTEGER NOT NULL,
+  warning TEXT,
+  created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX usage_call_by_age ON usage_call (created_at);
+CREATE INDEX usage_call_by_request ON usage_call (key_id, request_id);
+
+CREATE TABLE usage_total (
+  key_id TEXT NOT NULL,
+  model TEXT NOT NULL,
+  skill_id TEXT NOT NULL,
+  day INTEGER NOT NULL,
+  micro_usd INTEGER NOT NULL,
+  requests INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,
+  PRIMARY KEY (key_id, model, skill_id, day)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE usage_start (key_id TEXT PRIMARY KEY, started_at INTEGER NOT NULL) STRICT;
+)sql",
 };
 
 result<std::int64_t> number_of(connection& db, const char* sql) {
@@ -114,7 +212,12 @@ result<void> set_up(connection& db) {
   auto set = db.execute(
       "PRAGMA page_size=8192; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;"
       "PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=67108864;"
-      "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384");
+      "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;"
+      // Places for messages to come (CHAT-2). In memory, and yet part of every transaction. `unborn`: the
+      // session is made by the first message.
+      "CREATE TEMP TABLE chat_place (session_id TEXT PRIMARY KEY, project_id TEXT NOT NULL,"
+      "  places INTEGER NOT NULL, unborn INTEGER NOT NULL);"
+      "CREATE INDEX temp.chat_place_unborn ON chat_place (project_id) WHERE unborn");
   return set ? db.set_full_sync(true) : set;
 }
 

@@ -17,13 +17,17 @@ class sqlite_stores final : public stores {
         secrets_{worker_},
         settings_{worker_},
         traces_{worker_, seal, where.trace_texts},
-        replies_{worker_, seal, where.replies} {}
+        replies_{worker_, seal, where.replies},
+        chats_{worker_},
+        usage_{worker_} {}
 
   key_store& keys() override { return keys_; }
   secret_store& secrets() override { return secrets_; }
   setting_store& settings() override { return settings_; }
   trace_store& traces() override { return traces_; }
   reply_store& replies() override { return replies_; }
+  chat_store& chats() override { return chats_; }
+  usage_store& usage() override { return usage_; }
 
  private:
   worker worker_;
@@ -32,6 +36,8 @@ class sqlite_stores final : public stores {
   setting_table settings_;
   trace_table traces_;
   reply_table replies_;
+  chat_table chats_;
+  usage_table usage_;
 };
 
 }  // namespace

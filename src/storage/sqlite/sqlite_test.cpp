@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -13,6 +14,7 @@
 #include <mutex>
 
 #include "kit/temporary_folder.h"
+#include "storage/sqlite/connection.h"
 #include "storage/sqlite/sqlite_stores.h"
 
 namespace tidegate::storage::sqlite {
@@ -82,7 +84,7 @@ int write_all_kinds(stores& all) {
   wait(std::type_identity<void>{}, [&](auto a) { all.replies().put({"k", "i"}, {}, std::move(a)); });
   wait(std::type_identity<std::size_t>{},
        [&](auto a) { all.traces().purge(noon + std::chrono::seconds{1}, 10, std::move(a)); });
-  wait(std::type_identity<std::size_t>{}, [&](auto a) { all.replies().purge(noon, std::move(a)); });
+  wait(std::type_identity<std::size_t>{}, [&](auto a) { all.replies().purge(noon, 10, std::move(a)); });
   wait(std::type_identity<void>{}, [&](auto a) { all.secrets().remove("s", std::move(a)); });
   return failed;
 }
@@ -313,6 +315,15 @@ TEST(sqlite_store, no_file_shows_a_canary) {
   }
   EXPECT_EQ(shows(), 0);
   std::printf("canaries: %d\n", canaries);
+}
+
+TEST(sqlite_store, a_full_disk_is_called_one) {
+  EXPECT_EQ(explain(SQLITE_FULL, 0),
+            "no room is left on the disk that holds tidegate.db (sqlite: database or disk is full, code 13)");
+  EXPECT_EQ(explain(SQLITE_IOERR_WRITE, ENOSPC),
+            "no room is left on the disk that holds tidegate.db (sqlite: disk I/O error, code 778)");
+  EXPECT_EQ(explain(SQLITE_IOERR_FSYNC, EIO), "sqlite: disk I/O error: Input/output error (1034)");
+  EXPECT_EQ(explain(SQLITE_BUSY, 0), "sqlite: database is locked (5)");
 }
 
 TEST(sqlite_store, its_file_is_its_owners_only) {

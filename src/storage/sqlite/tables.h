@@ -67,13 +67,50 @@ class reply_table final : public reply_store {
   reply_table(worker& on, std::shared_ptr<const sealer> seal, reply_bounds bounds)
       : worker_{on}, seal_{std::move(seal)}, bounds_{bounds} {}
   void put(reply_key key, kept_reply reply, done<void> answer) override;
-  void get(reply_key key, done<std::optional<kept_reply>> answer) override;
-  void purge(wall_time created_before, done<std::size_t> answer) override;
+  void get(reply_key key, wall_time made_since, done<std::optional<kept_reply>> answer) override;
+  void purge(wall_time created_before, std::size_t rows_max, done<std::size_t> answer) override;
 
  private:
   worker& worker_;
   std::shared_ptr<const sealer> seal_;
   reply_bounds bounds_;
+};
+
+class chat_table final : public chat_store {
+ public:
+  explicit chat_table(worker& on) : worker_{on} {}
+  void send(chat_send message, done<chat_result<chat_sent>> answer) override;
+  void take_places(chat_claim claim, done<chat_result<chat_claimed>> answer) override;
+  void return_places(std::string project_id, std::string session_id, std::int64_t places,
+                     done<void> answer) override;
+  void add_turn(chat_turn turn, done<chat_result<chat_turn_added>> answer) override;
+  void remove_turn(chat_turn_removal turn, done<void> answer) override;
+  void list(std::string project_id, std::optional<std::string> session_id,
+            done<chat_result<std::vector<chat_message>>> answer) override;
+  void history(std::string project_id, std::string session_id, std::optional<std::string> before,
+               std::size_t bytes_max, done<std::vector<chat_message>> answer) override;
+  void clear(std::string project_id, std::optional<std::string> session_id, wall_time at,
+             done<chat_result<std::size_t>> answer) override;
+  void sessions(std::string project_id, std::string query, done<std::vector<chat_session>> answer) override;
+  void archive(std::string project_id, std::string session_id, done<chat_result<void>> answer) override;
+  void erase(std::string project_id, std::string session_id, done<chat_result<void>> answer) override;
+  void project_of(std::string session_id, done<std::optional<std::string>> answer) override;
+
+ private:
+  worker& worker_;
+};
+
+class usage_table final : public usage_store {
+ public:
+  explicit usage_table(worker& on) : worker_{on} {}
+  void record(std::vector<usage_call> calls, done<void> answer) override;
+  void list(usage_filter filter, std::size_t limit, done<std::vector<usage_request>> answer) override;
+  void totals(usage_filter filter, done<usage_totals> answer) override;
+  void calls_of(std::string key_id, std::string request_id, done<std::vector<usage_call>> answer) override;
+  void purge(wall_time before, std::size_t rows_max, done<std::size_t> answer) override;
+
+ private:
+  worker& worker_;
 };
 
 // Inside a transaction of the caller's; shared by secret_table and setting_table.

@@ -142,7 +142,7 @@ void trace_table::put(std::vector<trace_record> batch, done<void> answer) {
     }
     return {};
   };
-  worker_.submit<void>(durability::process, bytes, std::move(work), std::move(answer));
+  worker_.submit<void>(durability::process, bytes, std::move(work), std::move(answer), urgency::later);
 }
 
 void trace_table::get(std::string run_id, done<std::optional<trace_record>> answer) {

@@ -17,24 +17,29 @@ worker::~worker() {
 }
 
 std::unique_ptr<job> worker::push(queued entry) {
+  bool wakes = entry.when == urgency::now;
   {
     const std::scoped_lock lock{mutex_};
     // One call of any size may wait in an empty queue.
     const bool room = queue_.size() < calls_max_ && (queue_.empty() || bytes_ + entry.bytes <= bytes_max_);
     if (stopping_ || !room) return std::move(entry.work);
+    wakes = wakes || queue_.empty();
     bytes_ += entry.bytes;
+    if (entry.when == urgency::now) ++urgent_;
     queue_.push_back(std::move(entry));
   }
-  wake_.notify_one();
+  if (wakes) wake_.notify_one();
   return nullptr;
 }
 
 std::deque<worker::queued> worker::take() {
   std::unique_lock lock{mutex_};
   wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+  wake_.wait_for(lock, linger, [this] { return stopping_ || urgent_ != 0; });
   std::deque<queued> batch;
   while (!queue_.empty() && batch.size() < batch_max) {
     bytes_ -= queue_.front().bytes;
+    if (queue_.front().when == urgency::now) --urgent_;
     batch.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }

@@ -1,6 +1,7 @@
 // The thread that owns the connection, and the queue in front of it.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -20,6 +21,10 @@ enum class durability : std::uint8_t {
   power,    // survives a power loss
 };
 
+// Whether somebody waits for the answer. What can wait is committed in larger steps, which cost less a row:
+// see worker::linger.
+enum class urgency : std::uint8_t { now, later };
+
 class job {
  public:
   virtual ~job() = default;
@@ -37,12 +42,15 @@ class worker {
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
+  // How long work that can wait does wait for company, at most.
+  static constexpr std::chrono::milliseconds linger{10};
+
   // `work(connection&) -> result<T>` on the worker's thread, then `answer` with its result. `bytes` counts
   // against the queue's bound. Any thread.
   template <typename T, typename Work>
-  void submit(durability need, std::size_t bytes, Work work, done<T> answer) {
+  void submit(durability need, std::size_t bytes, Work work, done<T> answer, urgency when = urgency::now) {
     auto made = std::make_unique<typed_job<T, Work>>(std::move(work), std::move(answer));
-    if (auto refused = push({std::move(made), need, bytes})) {
+    if (auto refused = push({std::move(made), need, when, bytes})) {
       static const store_failure full{store_problem::overloaded, "the store's queue is full"};
       refused->answer(&full);
     }
@@ -70,6 +78,7 @@ class worker {
   struct queued {
     std::unique_ptr<job> work;
     durability need = durability::process;
+    urgency when = urgency::now;
     std::size_t bytes = 0;
   };
 
@@ -90,6 +99,7 @@ class worker {
   // Guarded by mutex_.
   std::deque<queued> queue_;
   std::size_t bytes_ = 0;
+  std::size_t urgent_ = 0;  // of those in the queue
   bool stopping_ = false;
   std::thread thread_;  // last: it starts when everything above stands
 };
