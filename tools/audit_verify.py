@@ -561,9 +561,7 @@ def read_shipped(path):
     return found
 
 
-def verify(options, data, folder):
-    shipped = read_shipped(options.checkpoint) if options.checkpoint else []
-    live, fault = in_use(data), None
+def look_at(folder, live, shipped):
     for attempt in range(3):
         survey, fault = Survey(folder, live, shipped), None
         try:
@@ -574,7 +572,26 @@ def verify(options, data, folder):
             fault = Fault(pathlib.Path(gone.filename).name, 0, 0, "it went away while the journal was read")
             if live and attempt < 2:
                 continue
-        break
+        return survey, fault
+
+
+def picture(folder):
+    try:
+        return sorted((file.name, file.stat().st_size) for file in pathlib.Path(folder.path).iterdir())
+    except OSError:
+        return None
+
+
+def verify(options, data, folder):
+    shipped, last = read_shipped(options.checkpoint) if options.checkpoint else [], None
+    for _ in range(6):  # a verdict counts only if nobody came or went meanwhile
+        live, before = in_use(data), picture(folder)
+        survey, fault = look_at(folder, live, shipped)
+        place = (fault.file, fault.offset) if fault else None
+        steady = not fault or place == last if live else before == picture(folder)
+        if steady and in_use(data) == live:
+            break
+        last = place if live else None
     if options.json:
         verdict = {"ok": not fault, "journal": str(folder.path), "records": survey.records, "first": survey.first,
                    "last": survey.last, "segments": survey.segments, "checkpoints": survey.checkpoints,

@@ -8,8 +8,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <system_error>
+
+#include "journal/posix_files.h"
 
 namespace tidegate::app {
 namespace {
@@ -25,10 +26,10 @@ std::unexpected<directory_failure> unusable(const std::string& what, int error_n
 }  // namespace
 
 std::expected<data_directory, directory_failure> data_directory::take(const std::string& dir) {
-  std::error_code error;
-  const bool made = std::filesystem::create_directories(dir, error);
-  if (error) return unusable("cannot make " + dir, error.value());
-  if (made) ::chmod(dir.c_str(), 0700);  // one that stood before keeps the mode its owner gave it
+  journal::posix_files files;
+  if (const auto made = files.make_directory(dir); !made) {
+    return std::unexpected{directory_failure{directory_problem::unusable, "cannot " + made.error().what}};
+  }
   const std::string path = dir + "/lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return unusable("cannot open " + path, errno);
@@ -44,7 +45,8 @@ std::expected<data_directory, directory_failure> data_directory::take(const std:
   if (problem != EWOULDBLOCK) return unusable("cannot lock " + path, problem);
   return std::unexpected{directory_failure{
       directory_problem::held,
-      "another tidegate serves from " + dir + "; give this one a --data directory of its own"}};
+      "another tidegate process uses " + dir +
+          ": give this one a --data directory of its own, or try again if it is only a command at work"}};
 }
 
 data_directory::data_directory(data_directory&& other) noexcept

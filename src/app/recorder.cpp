@@ -4,12 +4,11 @@
 #include <span>
 #include <utility>
 
-#include "protocol/json/json.h"
+#include "app/journal_note.h"
+#include "gateway/restart_records.h"
 
 namespace tidegate::app {
 
-namespace json = protocol::json;
-using gateway::state_fold;
 using observe::level;
 
 gateway::stage_durability durability_of(journal_durability wanted) {
@@ -76,49 +75,20 @@ void recorder::restore() {
     bank.restore(saved, now, wall);
   });
   core_.limits().with([&](policy::rate_limiter& limits) { sums_.restore(limits, now, wall); });
-  core_.ledger().with([&](policy::ledger& ledger) { sums_.restore(ledger); });
+  core_.ledger().with([&](policy::ledger& ledger) {
+    ledger.tell_time(wall);
+    sums_.restore(ledger);
+  });
   end_cut_off_runs();
 }
 
 void recorder::end_cut_off_runs() {
-  // The fold changes as the records below are written: look first.
-  const auto open = sums_.open_runs();
   journal::batch records;
-  const auto add = [&](std::string_view event, auto&& members) {
-    std::string text;
-    json::writer w{text};
-    w.begin_object().member("event", event);
-    members(w);
-    w.member("reason", "gateway_restarted").end_object();
-    records.add(time_.wall(), text);
-    log_.at(level::warn, event)
-        .members(
-            std::string_view{text}.substr(text.find(',') + 1).substr(0, text.size() - text.find(',') - 2));
-  };
-  for (const auto& [run_id, run] : open) {
-    for (const state_fold::open_reservation& r : run.reservations) {
-      if (r.dispatched) {
-        core_.ledger().with([&](policy::ledger& ledger) {
-          for (const std::string& name : r.accounts) {
-            const auto account = gateway::parse_account(name);
-            if (!account) continue;
-            const bool tokens = account->unit == policy::account_unit::tokens;
-            ledger.charge(account->scope, account->unit, account->id, tokens ? r.tokens : r.micro_usd);
-          }
-        });
-      }
-      add(r.dispatched ? "ai_budget_settled" : "ai_budget_released", [&](json::writer& w) {
-        w.member("traceId", run.trace_id).member("runId", run_id);
-        w.member("leg", static_cast<std::int64_t>(r.leg)).key("accounts").begin_array();
-        for (const std::string& name : r.accounts) w.string(name);
-        w.end_array().member("tokens", r.tokens).member("microUsd", r.micro_usd);
-      });
-    }
-    if (!run.started) continue;
-    add("ai_run_failed", [&](json::writer& w) {
-      w.member("runId", run_id).member("executionId", run_id).member("traceId", run.trace_id);
-      w.member("code", foundation::name_of(foundation::error_code::internal));
-    });
+  for (const gateway::restart_record& r : gateway::restart_records(sums_)) {
+    records.add(time_.wall(), r.payload);
+    const std::string_view text = r.payload;
+    const std::size_t members = text.find(',') + 1;
+    log_.at(level::warn, r.event).members(text.substr(members, text.size() - members - 1));
   }
   if (records.count() != 0) journal_->append(records, journal::durability::process, nullptr, 0);
 }
@@ -129,11 +99,19 @@ void recorder::note(std::string_view event_json) {
   journal_->append(records, journal::durability::process, nullptr, 0);
 }
 
+bool recorder::record(std::string_view event_json) {
+  return note_and_wait(*journal_, time_.wall(), event_json, journal::durability::process);
+}
+
 void recorder::close() { journal_->close(); }
 
 void recorder::records_written(std::uint64_t count) noexcept { core_.metrics().journal_records(count); }
 
 void recorder::synced(foundation::duration took) noexcept { core_.metrics().journal_sync(took); }
+
+void recorder::state_too_large(std::uint64_t bytes) noexcept {
+  log_.at(level::warn, "journal_state_not_saved").field("bytes", bytes);
+}
 
 // The journal itself has logged why.
 void recorder::stopped(std::string_view) noexcept { core_.recording_stopped(); }

@@ -32,8 +32,10 @@ class recorder final : private journal::observer {
   // Gives the guards back what they had, once the providers are enrolled, and ends runs that a crash cut off:
   // dispatched reservations settle in full, others are released, each run gets its terminal.
   void restore();
-  // One record that no run makes: a change of keys or configuration, a start. Any thread.
+  // One record that no run makes: a change of configuration, a start. Any thread.
   void note(std::string_view event_json);
+  // As note, and waits until it is with the kernel; not on a loop. False: it is not on the record.
+  bool record(std::string_view event_json);
   // Keyed and one-way; 0 for none. The same at every start.
   std::uint64_t fingerprint(std::string_view credential) const;
   // A keyed hash for a purpose, the same at every start.
@@ -49,6 +51,7 @@ class recorder final : private journal::observer {
   void records_written(std::uint64_t count) noexcept override;
   void synced(foundation::duration took) noexcept override;
   void stopped(std::string_view reason) noexcept override;
+  void state_too_large(std::uint64_t bytes) noexcept override;
 
   const foundation::clock& time_;
   observe::logger& log_;

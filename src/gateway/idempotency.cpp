@@ -111,11 +111,8 @@ task<void> run_idempotent(core& shared, loop_services& services, call& request, 
     }
   } leave{mine.running_, id};
   // What is over its time is as if it had never been, whenever the housekeeping comes round.
-  store_wait<std::size_t> gone{services.loop};
-  mine.replies_->purge(about.created_at - shared.current()->idempotency_ttl, gone.answer());
-  static_cast<void>(co_await gone);
   store_wait<std::optional<storage::kept_reply>> found{services.loop};
-  mine.replies_->get(id, found.answer());
+  mine.replies_->get(id, about.created_at - shared.current()->idempotency_ttl, found.answer());
   auto known = co_await found;
   if (!known) {
     // Without knowing whether it was answered before, a second charge cannot be ruled out.

@@ -22,8 +22,8 @@
 
 namespace tidegate::gateway {
 
-// --- accounts as records name them: "session:<id>", "project:<id>", "key:<id>", with "usd:" before those in
-// micro-dollars.
+// --- accounts as records name them: "session:<id>", "project:<id>", "key:<id>", "guard:<id>", with "usd:"
+// before those in micro-dollars.
 struct account_name {
   policy::account_scope scope = policy::account_scope::session;
   policy::account_unit unit = policy::account_unit::tokens;
@@ -57,24 +57,44 @@ class state_fold final : public journal::fold {
   };
   const std::map<std::string, open_run, std::less<>>& open_runs() const noexcept { return open_; }
 
+  // As it stands once what a crash left open is ended (restart_records.h): what was dispatched is settled in
+  // full, and nothing is below zero.
   void restore(policy::ledger& ledger) const;
+  // Accounts that would then be below zero, and by how much: a reset is on the record, and what it took back
+  // is not.
+  std::vector<std::pair<std::string, std::int64_t>> overdrawn() const;
   void restore(policy::rate_limiter& limits, foundation::instant now, foundation::wall_time wall) const;
   std::vector<policy::provider_snapshot> health() const;
 
  private:
   using value = protocol::json::value;
-  void on_reserved(value record);
-  void on_ended(value record, bool settled);
-  void on_leg_started(value record, foundation::wall_time time);
-  void on_run_started(value record);
-  void on_run_ended(value record);
+  // Of the events of every call; the others are rare.
+  class fields;
+  void on_reserved(const fields& record);
+  void on_ended(const fields& record, bool settled);
+  void on_leg_started(const fields& record, foundation::wall_time time);
+  void on_run_started(const fields& record);
+  void on_run_ended(const fields& record);
   void on_health(value record);
   void on_reset(value record);
+  void on_dropped(value record);
   void charge(const std::string& account, std::int64_t tokens, std::int64_t micro_usd);
+  void add(const std::string& account, std::int64_t amount);
+  void take_back(const std::string& account, std::int64_t amount);
+  void load_totals(value amounts, value hours);
   void stamp(std::string name, foundation::wall_time time);
 
-  // Settled totals by account name; in tokens or micro-dollars as the name says.
-  std::unordered_map<std::string, std::int64_t> settled_;
+  // In tokens or micro-dollars as the account's name says. Below zero while what a reset took back is still
+  // on its way into the journal.
+  struct account_total {
+    std::int64_t amount = 0;
+    std::uint32_t hour = 0;  // since 1970, of the last charge; 0: in a state that did not say
+  };
+  using totals = std::unordered_map<std::string, account_total>;
+  totals after_restart() const;
+
+  totals settled_;
+  std::uint32_t hour_ = 0;  // of the newest record
   std::map<std::string, open_run, std::less<>> open_;
   std::map<std::string, policy::provider_snapshot, std::less<>> health_;
   // Newest last, none older than the window at the time of the last record of that name.

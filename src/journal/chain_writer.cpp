@@ -189,27 +189,36 @@ io<void> chain_writer::append_line(std::string line) {
   return lines_->sync();
 }
 
-io<void> chain_writer::save_state() {
+// False: it is larger than a state may be. A start then folds from the last one that was saved, which takes
+// longer and comes to the same.
+io<bool> chain_writer::save_state() {
   const std::string bytes = sums_.save();
-  if (bytes.size() > state_size_max) return std::unexpected{io_failure{EFBIG, "the state is too large"}};
+  if (bytes.size() > state_size_max) {
+    if (watcher_ != nullptr) watcher_->state_too_large(bytes.size());
+    return false;
+  }
   const state_note note{end_.sequence + 1, bytes.size(), hash_(bytes)};
-  if (auto done = replace_whole(files_, config_.dir, state_name(note.sequence), bytes); !done) return done;
-  if (auto done = write_own(record_type::state, to_payload(note), time_.wall()); !done) return done;
+  if (auto done = replace_whole(files_, config_.dir, state_name(note.sequence), bytes); !done)
+    return std::unexpected{done.error()};
+  if (auto done = write_own(record_type::state, to_payload(note), time_.wall()); !done)
+    return std::unexpected{done.error()};
   end_.events_since_state = 0;
-  return {};
+  return true;
 }
 
 io<void> chain_writer::finish() {
   if (auto done = flush(); !done) return done;
   const std::uint64_t older = end_.state;
   const std::uint64_t made = end_.sequence + 1;
-  const bool changed = end_.events_since_state > 0;
-  if (changed) {
-    if (auto done = save_state(); !done) return done;
+  bool saved = false;
+  if (end_.events_since_state > 0) {
+    const auto done = save_state();
+    if (!done) return std::unexpected{done.error()};
+    saved = *done;
   }
   if (auto done = checkpoint_now(); !done) return done;
   if (auto done = sync(); !done) return done;
-  if (!changed) return {};
+  if (!saved) return {};
   // The new one's record is durable; nobody will ask for the one before.
   end_.state = made;
   if (older == 0) return {};
@@ -227,7 +236,8 @@ io<void> chain_writer::trim() {
   if (keep == 0) return {};
   if (auto done = finish(); !done) return done;
   const segment_header& first = end_.segments[keep];
-  TG_CHECK(end_.state != 0);
+  // What no state holds yet must stay.
+  if (end_.state < first.first) return {};
   const trim_note note{first.first, first.previous};
   if (auto done = write_own(record_type::trim, to_payload(note), time_.wall()); !done) return done;
   if (auto done = checkpoint_now(); !done) return done;

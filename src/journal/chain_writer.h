@@ -76,7 +76,7 @@ class chain_writer {
   io<void> flush();
   void fold_records(std::string_view piece);
   io<void> write_own(record_type type, std::string_view payload, foundation::wall_time now);
-  io<void> save_state();
+  io<bool> save_state();
   io<void> append_line(std::string line);
   io<void> drop_lines_before(std::uint64_t first);
 

@@ -114,6 +114,20 @@ TEST(posix_files, keeps_what_it_makes_to_its_owner) {
   EXPECT_EQ(about.st_mode & 0777U, 0600U);
 }
 
+TEST(posix_files, makes_what_is_missing_above_and_takes_what_is_there) {
+  posix_world world;
+  for (const char* name : {"/a/b/c", "/a//d/", "/a/b/c", "/e"}) {
+    ASSERT_TRUE(world.files.make_directory(world.root + name)) << name;
+    struct stat about{};
+    ASSERT_EQ(::stat((world.root + name).c_str(), &about), 0) << name;
+    EXPECT_TRUE(S_ISDIR(about.st_mode));
+  }
+  ASSERT_TRUE(world.files.open(world.root + "/file", open_mode::create));
+  EXPECT_EQ(world.files.make_directory(world.root + "/file").error().code, ENOTDIR);
+  EXPECT_FALSE(world.files.make_directory(world.root + "/file/below"));
+  EXPECT_EQ(world.files.make_directory("").error().code, ENOENT);
+}
+
 TEST(posix_files, reports_a_full_disk) {
   posix_files files;
   auto full = files.open("/dev/full", open_mode::update);

@@ -34,6 +34,9 @@ struct journal::parts final : observer {
     if (watcher != nullptr) watcher->synced(took);
   }
   void stopped(std::string_view why) noexcept override;
+  void state_too_large(std::uint64_t bytes) noexcept override {
+    if (watcher != nullptr) watcher->state_too_large(bytes);
+  }
 
   void run();
   void take(std::unique_lock<std::mutex>& lock, std::vector<entry>& entries);

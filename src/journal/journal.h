@@ -51,7 +51,7 @@ class fold {
  public:
   virtual ~fold() = default;
   virtual void apply(const record_view& record) noexcept = 0;
-  // What `load` takes to be as it is now. Any bytes, at most state_size_max.
+  // What `load` takes to be as it is now. Any bytes; more than state_size_max are not kept.
   virtual std::string save() const = 0;
   // False, and unchanged or cleared, for bytes that it did not make.
   virtual bool load(std::string_view saved) = 0;
@@ -76,6 +76,9 @@ class observer {
   virtual void records_written(std::uint64_t count) noexcept = 0;
   virtual void synced(foundation::duration took) noexcept = 0;
   virtual void stopped(std::string_view reason) noexcept = 0;
+  // The fold's state is over state_size_max and was not saved: starts fold from an older one, and retention
+  // waits, until it fits again.
+  virtual void state_too_large(std::uint64_t /*bytes*/) noexcept {}
 };
 
 struct recovery_report {

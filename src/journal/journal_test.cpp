@@ -47,6 +47,8 @@ class counting_observer final : public observer {
   void records_written(std::uint64_t count) noexcept override { records += count; }
   void synced(foundation::duration) noexcept override { ++syncs; }
   void stopped(std::string_view why) noexcept override { reason = why; }
+  void state_too_large(std::uint64_t) noexcept override { ++states_left_out; }
+  std::atomic<std::uint64_t> states_left_out{0};
   std::atomic<std::uint64_t> records{0};
   std::atomic<std::uint64_t> syncs{0};
   std::string reason;
@@ -232,6 +234,67 @@ TEST_F(threaded_journal, damage_is_refused_with_its_place) {
   const auto refused = journal::open(config, files, time, sums, log, nullptr);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error(), testing::HasSubstr("00000000000000000001.seg: offset 64, record 1"));
+}
+
+// A fold whose state is larger than any may be, until it is told otherwise.
+class large_fold final : public fold {
+ public:
+  void apply(const record_view& record) noexcept override { ids.push_back(kit::id_of(record.payload)); }
+  std::string save() const override {
+    if (large) return std::string(state_size_max + 1, 'x');
+    return std::to_string(ids.size());
+  }
+  bool load(std::string_view saved) override {
+    ids.assign(foundation::parse_u64(saved).value_or(0), 0);
+    return true;
+  }
+  void clear() override { ids.clear(); }
+  std::vector<std::uint64_t> ids;
+  std::atomic<bool> large{false};
+};
+
+TEST_F(threaded_journal, a_state_that_is_too_large_is_left_out_and_nothing_is_lost) {
+  config.segment_size = 4096;
+  config.checkpoint_records = 1'000;
+  config.retention = foundation::milliseconds{-3'600'000};  // all that a state holds may go at once
+  large_fold fold;
+  const auto begin = [&] {
+    auto opened = journal::open(config, files, time, fold, log, &watcher);
+    EXPECT_TRUE(opened) << opened.error();
+    return std::move(*opened);
+  };
+  const auto segments = [&] { return take_survey(files, {.dir = config.dir}).segments.size(); };
+  std::uint64_t id = 0;
+  const auto write = [&](journal& to, std::uint64_t count) {
+    for (std::uint64_t i = 0; i < count; ++i) append(to, ++id, durability::process, &heard);
+    heard.wait_for(id);
+  };
+  {
+    const auto j = begin();
+    write(*j, 20);
+  }
+  fold.large = true;
+  {
+    const auto j = begin();
+    EXPECT_EQ(fold.ids.size(), 20U);
+    write(*j, 60);
+    EXPECT_FALSE(j->stopped()) << j->stop_reason();
+  }
+  EXPECT_TRUE(heard.bad.empty());
+  EXPECT_GT(watcher.states_left_out, 1U);
+  const std::size_t before = segments();
+  EXPECT_GT(before, 2U) << "nothing is given up that no state holds";
+  fold.large = false;
+  {
+    const auto j = begin();
+    EXPECT_EQ(fold.ids.size(), 80U);
+    write(*j, 60);
+  }
+  EXPECT_LT(segments(), before) << "then all is as it was";
+  const survey seen = verify(files, {.dir = config.dir});
+  EXPECT_FALSE(seen.fault) << to_text(*seen.fault);
+  const auto j = begin();
+  EXPECT_EQ(fold.ids.size(), 140U);
 }
 
 }  // namespace

@@ -22,6 +22,16 @@ std::unexpected<io_failure> failed(std::string_view act, const std::string& path
   return std::unexpected{io_failure{code, std::move(what)}};
 }
 
+// The folder that a path's last name stands in.
+std::string folder_of(std::string_view path) {
+  const auto name_end = path.find_last_not_of('/');
+  if (name_end == std::string_view::npos) return std::string{path.substr(0, 1)};
+  const auto slash = path.substr(0, name_end + 1).find_last_of('/');
+  if (slash == std::string_view::npos) return ".";
+  const auto folder_end = path.substr(0, slash).find_last_not_of('/');
+  return folder_end == std::string_view::npos ? "/" : std::string{path.substr(0, folder_end + 1)};
+}
+
 class posix_file final : public file {
  public:
   posix_file(int descriptor, std::string path) : descriptor_{descriptor}, path_{std::move(path)} {}
@@ -139,13 +149,23 @@ io<void> posix_files::remove(const std::string& path) {
 }
 
 io<void> posix_files::make_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), S_IRWXU) == 0 || errno == EEXIST) return {};
-  const std::size_t slash = path.find_last_of('/');
-  if (errno != ENOENT || slash == std::string::npos || slash == 0) return failed("make", path, errno);
-  const std::string above = path.substr(0, slash);
-  if (auto made = make_directory(above); !made) return made;
-  if (::mkdir(path.c_str(), S_IRWXU) != 0 && errno != EEXIST) return failed("make", path, errno);
-  return sync_directory(above);
+  if (::mkdir(path.c_str(), S_IRWXU) != 0) {
+    struct stat about{};
+    if (errno == EEXIST && (::stat(path.c_str(), &about) != 0 || !S_ISDIR(about.st_mode)))
+      return failed("make", path, ENOTDIR);
+    if (errno == EEXIST) {
+      // Whoever made it may have ended before its name was durable; where the folder above cannot be read, it
+      // was made by somebody else.
+      static_cast<void>(sync_directory(folder_of(path)));
+      return {};
+    }
+    const std::string above = folder_of(path);
+    if (errno != ENOENT || above == path) return failed("make", path, errno);
+    if (auto made = make_directory(above); !made) return made;
+    if (::mkdir(path.c_str(), S_IRWXU) != 0 && errno != EEXIST) return failed("make", path, errno);
+  }
+  // What is made in it is durable only if its own name is.
+  return sync_directory(folder_of(path));
 }
 
 io<void> posix_files::sync_directory(const std::string& path) {

@@ -64,7 +64,9 @@ std::expected<recovery, std::string> recoverer::run() {
   const auto seed = load_seed(fresh);
   if (!seed) return std::unexpected{seed.error()};
   if (auto done = examine(verified_bytes_max); !done) return std::unexpected{done.error()};
-  for (const auto step : {&recoverer::cut_torn_tail, &recoverer::mend_lines, &recoverer::make_durable,
+  // A line claims that its record is durable, so the records go first: also while writing, and also where
+  // this start fails half way and the next one finds what it left.
+  for (const auto step : {&recoverer::cut_torn_tail, &recoverer::make_durable, &recoverer::mend_lines,
                           &recoverer::fold_all, &recoverer::remove_leftovers}) {
     if (auto done = (this->*step)(); !done) return std::unexpected{done.error()};
   }
@@ -150,7 +152,9 @@ outcome recoverer::mend_lines() {
     found_.lines_bytes += line.size();
     log_.at(level::warn, "journal_checkpoint_line_restored").field("sequence", found_.last);
   }
-  return plain(lines.sync());
+  if (auto done = plain(lines.sync()); !done) return done;
+  // The file may have been made just now, or by a process whose directory sync failed.
+  return plain(files_.sync_directory(config_.dir));
 }
 
 // After a sync that failed, the system may hold bytes in memory that it takes for written. Written again,

@@ -108,13 +108,15 @@ struct outcome {
   int status = 0;
   std::string body;
   std::optional<call_fault> fault;
+  bool sent = false;  // where no reply came
 };
 
 detached fetch(world& w, origin to, std::string head, std::string body, outcome& out,
                cancel_source* cancel = nullptr, call_deadlines by = {}) {
   auto reply = co_await w.client.call(to, head, body, by, cancel);
   if (!reply) {
-    out.fault = reply.error();
+    out.fault = reply.error().fault;
+    out.sent = reply.error().sent;
     out.done = true;
     co_return;
   }
@@ -237,12 +239,77 @@ TEST(transport, a_refused_connection_is_told_from_a_name_that_does_not_exist) {
   const auto ask = [](pooled_client& c, outcome& out) -> detached {
     const std::string head = post("");
     auto reply = co_await c.call({"nowhere.invalid", 80, false}, head, "", {}, nullptr);
-    out.fault = reply.error();
+    out.fault = reply.error().fault;
+    out.sent = reply.error().sent;
     out.done = true;
   };
   ask(other, unknown);
   w.until([&] { return unknown.done; });
   EXPECT_EQ(unknown.fault, call_fault::dns);
+  EXPECT_FALSE(refused.sent || unknown.sent);
+}
+
+// BUD-5: nothing is billed that was not sent.
+TEST(transport, a_call_that_ends_before_its_request_has_left_says_so) {
+  world w;
+  // Takes connections and never says a word: the TLS handshake does not end.
+  const int silent = open_listener(parse_address("127.0.0.1:0").value()).value();
+  const origin secure{"127.0.0.1", bound_port(silent), true};
+  cancel_source left;
+  outcome handshake;
+  fetch(w, secure, post("x"), "x", handshake, &left);
+  w.settle();
+  EXPECT_FALSE(handshake.done);
+  left.fire(cancel_reason::client_left);
+  w.until([&] { return handshake.done; });
+  EXPECT_EQ(handshake.fault, call_fault::canceled);
+  EXPECT_FALSE(handshake.sent);
+
+  outcome late;
+  fetch(w, secure, post("x"), "x", late, nullptr, {never, w.clock.now() + 5s});
+  w.settle();
+  w.clock.advance(5s);
+  w.until([&] { return late.done; });
+  EXPECT_EQ(late.fault, call_fault::connect_timeout);
+  EXPECT_FALSE(late.sent);
+
+  // The same peer without TLS: the request is with the kernel.
+  cancel_source gone;
+  outcome plain;
+  fetch(w, {"127.0.0.1", secure.port, false}, post("x"), "x", plain, &gone);
+  w.settle();
+  gone.fire(cancel_reason::client_left);
+  w.until([&] { return plain.done; });
+  EXPECT_EQ(plain.fault, call_fault::canceled);
+  EXPECT_TRUE(plain.sent);
+  ::close(silent);
+}
+
+TEST(transport, a_call_that_ends_while_its_name_is_looked_up_has_sent_nothing) {
+  world w;
+  std::promise<void> answered;
+  std::shared_future<void> wait = answered.get_future().share();
+  resolver slow{[wait](const std::string&, std::uint16_t) {
+                  wait.wait();
+                  return std::vector<socket_address>{};
+                },
+                30s, 1};
+  pooled_client client{w.l, slow, *w.own_tls};
+  cancel_source left;
+  outcome out;
+  [](pooled_client& c, cancel_source& cancel, outcome& told) -> detached {
+    const std::string head = post("");
+    const auto reply = co_await c.call({"slow.invalid", 80, false}, head, "", {}, &cancel);
+    told.fault = reply.error().fault;
+    told.sent = reply.error().sent;
+    told.done = true;
+  }(client, left, out);
+  w.settle();
+  left.fire(cancel_reason::client_left);
+  w.until([&] { return out.done; });
+  answered.set_value();
+  EXPECT_EQ(out.fault, call_fault::canceled);
+  EXPECT_FALSE(out.sent);
 }
 
 TEST(transport, pipelined_requests_are_answered_in_order) {

@@ -319,25 +319,26 @@ void pooled_client::sweep() {
   if (any) sweeper_.arm(loop_.now() + sweep_interval);
 }
 
-task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::call(const origin& to,
-                                                                                     std::string_view head,
-                                                                                     std::string_view body,
-                                                                                     call_deadlines by,
-                                                                                     cancel_source* cancel) {
+task<std::expected<std::unique_ptr<upstream_reply>, call_end>> pooled_client::call(const origin& to,
+                                                                                   std::string_view head,
+                                                                                   std::string_view body,
+                                                                                   call_deadlines by,
+                                                                                   cancel_source* cancel) {
   const std::size_t home = pool_of(to);
   if (std::unique_ptr<connection> pooled = take_idle(home)) {
     auto result = co_await exchange(std::move(pooled), head, body, by.first_byte, cancel);
     // `connect` stands for "closed before any byte of a reply" here: the provider dropped an idle connection.
-    if (result || result.error() != call_fault::connect) co_return result;
+    // What was written to it was never read, so it is not counted as sent either.
+    if (result || result.error().fault != call_fault::connect) co_return result;
   }
   auto fresh = co_await connect(to, home, std::min(by.connect, by.first_byte), cancel);
-  if (!fresh) co_return std::unexpected{fresh.error()};
+  if (!fresh) co_return std::unexpected{call_end{fresh.error(), false}};
   auto result = co_await exchange(std::move(*fresh), head, body, by.first_byte, cancel);
-  if (!result && result.error() == call_fault::connect) co_return std::unexpected{call_fault::reset};
+  if (!result && result.error().fault == call_fault::connect) result.error().fault = call_fault::reset;
   co_return result;
 }
 
-task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::exchange(
+task<std::expected<std::unique_ptr<upstream_reply>, call_end>> pooled_client::exchange(
     std::unique_ptr<connection> c, std::string_view head, std::string_view body, instant by,
     cancel_source* cancel) {
   const std::array pieces{piece_of(head), piece_of(body)};
@@ -346,8 +347,11 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::
   const io_result put = c->io().try_write(pieces);
   io_error sent = io_error::none;
   std::size_t written = put.status == io_status::done ? put.bytes : 0;
+  // A write that would block may have left a part behind; one that failed at once has left nothing.
+  bool handed_over = true;
   if (put.status == io_status::failed || put.status == io_status::closed) {
     sent = io_error::reset;
+    handed_over = false;
   } else {
     if (written < head.size()) {
       sent = co_await c->io().write_all(head.substr(written), by, cancel);
@@ -358,7 +362,7 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::
     }
   }
   if (sent == io_error::timeout || sent == io_error::canceled) {
-    co_return std::unexpected{fault_of(sent, call_fault::first_byte_timeout)};
+    co_return std::unexpected{call_end{fault_of(sent, call_fault::first_byte_timeout), handed_over}};
   }
   // A provider may answer (413, 401) and close before it has read a large body: its answer counts.
   auto answer = std::make_unique<reply>(*this, std::move(c));
@@ -369,9 +373,9 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> pooled_client::
   const bool at_once = loop_.now() - begun < stale_window;
   const bool unread = sent != io_error::none || answer->ended();
   if (got.error() == call_fault::reset && !answer->answered() && unread && at_once) {
-    co_return std::unexpected{call_fault::connect};
+    co_return std::unexpected{call_end{call_fault::connect, handed_over}};
   }
-  co_return std::unexpected{got.error()};
+  co_return std::unexpected{call_end{got.error(), handed_over}};
 }
 
 task<std::expected<std::unique_ptr<pooled_client::connection>, call_fault>> pooled_client::connect(

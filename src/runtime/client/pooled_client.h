@@ -26,11 +26,10 @@ class pooled_client final : public upstream_client {
   pooled_client(loop& owner, resolver& names, ssl_ctx_st& tls, client_settings settings = {});
   ~pooled_client() override;
 
-  task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> call(const origin& to,
-                                                                        std::string_view head,
-                                                                        std::string_view body,
-                                                                        call_deadlines by,
-                                                                        cancel_source* cancel) override;
+  task<std::expected<std::unique_ptr<upstream_reply>, call_end>> call(const origin& to, std::string_view head,
+                                                                      std::string_view body,
+                                                                      call_deadlines by,
+                                                                      cancel_source* cancel) override;
   std::size_t idle_connections() const noexcept;
 
  private:
@@ -49,10 +48,10 @@ class pooled_client final : public upstream_client {
                                                                        instant by, cancel_source* cancel);
   task<std::expected<std::unique_ptr<stream>, call_fault>> connect_tcp(const origin& to, instant by,
                                                                        cancel_source* cancel);
-  task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> exchange(std::unique_ptr<connection> c,
-                                                                            std::string_view head,
-                                                                            std::string_view body, instant by,
-                                                                            cancel_source* cancel);
+  task<std::expected<std::unique_ptr<upstream_reply>, call_end>> exchange(std::unique_ptr<connection> c,
+                                                                          std::string_view head,
+                                                                          std::string_view body, instant by,
+                                                                          cancel_source* cancel);
   void sweep();
 
   loop& loop_;

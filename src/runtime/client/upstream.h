@@ -39,6 +39,14 @@ enum class call_fault : std::uint8_t {
 };
 std::string_view to_text(call_fault fault);
 
+// How a call ended without a reply.
+struct call_end {
+  call_fault fault = call_fault::reset;
+  // Bytes of the request may have been handed to the kernel: who is billed for what was sent must know
+  // (BUD-5).
+  bool sent = false;
+};
+
 struct call_deadlines {
   instant connect = never;
   instant first_byte = never;  // until the reply's head is there, sending included
@@ -65,11 +73,11 @@ class upstream_client {
  public:
   virtual ~upstream_client() = default;
   // `head`: request line and fields up to and including the blank line. `head` and `body` outlive the call.
-  virtual task<std::expected<std::unique_ptr<upstream_reply>, call_fault>> call(const origin& to,
-                                                                                std::string_view head,
-                                                                                std::string_view body,
-                                                                                call_deadlines by,
-                                                                                cancel_source* cancel) = 0;
+  virtual task<std::expected<std::unique_ptr<upstream_reply>, call_end>> call(const origin& to,
+                                                                              std::string_view head,
+                                                                              std::string_view body,
+                                                                              call_deadlines by,
+                                                                              cancel_source* cancel) = 0;
 };
 
 }  // namespace tidegate::runtime
