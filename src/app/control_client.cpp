@@ -172,6 +172,13 @@ std::unexpected<failure> unknown_name() { return refuse(error_code::not_found, "
 
 }  // namespace
 
+bool control_client::answers() const {
+  const auto place = control_path::of(dir_);
+  if (!place) return false;
+  const descriptor socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  return socket.number() >= 0 && connect_to(socket.number(), place->path(), patience_).has_value();
+}
+
 std::expected<std::string, failure> control_client::ask(std::string_view method, std::string_view target,
                                                         std::string_view body) const {
   const auto place = control_path::of(dir_);

@@ -28,6 +28,8 @@ class control_client final : public surface::key_desk {
                   surface::desk_answer<surface::secret_outcome> answer) override;
   void remove_secret(std::string name, surface::desk_answer<void> answer) override;
 
+  // Whether somebody listens on the control socket.
+  bool answers() const;
   // One request; the body of an answer with status 2xx. `body` is JSON or empty.
   std::expected<std::string, foundation::failure> ask(std::string_view method, std::string_view target,
                                                       std::string_view body) const;

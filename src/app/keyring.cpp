@@ -218,8 +218,12 @@ std::expected<void, std::string> keyring::load_secrets() {
     held_secret held{std::nullopt, entry.updated_at};
     if (sealer_ != nullptr && *sealed)
       held.plain = sealer_->unseal(storage::secret_record(entry.name), **sealed);
-    if (!held.plain && log_ != nullptr)
-      log_->at(level::error, "secret_not_readable").field("name", entry.name);
+    if (!held.plain && log_ != nullptr) {
+      log_->at(level::error, sealer_ == nullptr ? "ai_proxy_settings_secret_decrypt_unavailable"
+                                                : "ai_proxy_settings_secret_decrypt_failed")
+          .field("field", entry.name)
+          .field("message", "it counts as absent");
+    }
     secrets_.emplace(entry.name, std::move(held));
   }
   return {};
@@ -364,16 +368,26 @@ void keyring::replace_key(const client_key& changed) {
   }
 }
 
-void keyring::tell(std::string_view event, std::string_view id, std::string_view name) {
+// DEG-2: what cannot be recorded is not done.
+std::expected<void, failure> keyring::check_record() const {
+  if (!hooks_.recording || hooks_.recording()) return {};
+  return refuse(error_code::db_error, "the journal has stopped, so no change of keys or secrets is made");
+}
+
+std::expected<void, failure> keyring::tell(std::string_view event, std::string_view id,
+                                           std::string_view name) {
+  bool recorded = true;
   if (hooks_.event) {
     std::string text;
     json::writer w{text};
     w.begin_object().member("event", event);
     if (!id.empty()) w.member("keyId", id);
     w.member("name", name).end_object();
-    hooks_.event(text);
+    recorded = hooks_.event(text);
   }
   if (hooks_.changed) hooks_.changed();
+  if (recorded) return {};
+  return refuse(error_code::db_error, "the change was made, but the journal would not record it");
 }
 
 void keyring::list_keys(desk_answer<std::vector<key_view>> answer) {
@@ -388,6 +402,7 @@ void keyring::list_keys(desk_answer<std::vector<key_view>> answer) {
 
 void keyring::create_key(surface::new_client_key wanted, desk_answer<made_client_key> answer) {
   if (auto fine = check_new_key(wanted); !fine) return answer(std::unexpected{std::move(fine.error())});
+  if (auto fine = check_record(); !fine) return answer(std::unexpected{std::move(fine.error())});
   if (auto ready = need_master_key(); !ready) return answer(std::unexpected{std::move(ready.error())});
   made_client_key made;
   made.text = storage::make_client_key();
@@ -408,25 +423,29 @@ void keyring::create_key(surface::new_client_key wanted, desk_answer<made_client
                                         answer = std::move(answer)](storage::result<void> put) mutable {
     if (!put) return answer(std::unexpected{of_store(put.error())});
     replace_key(made.view.key);
-    tell("client_key_created", made.view.key.id, made.view.key.name);
+    auto told = tell("client_key_created", made.view.key.id, made.view.key.name);
+    if (!told) return answer(std::unexpected{std::move(told.error())});
     answer(std::move(made));
   });
 }
 
 void keyring::revoke_key(std::string id, desk_answer<key_view> answer) {
   if (auto fine = check_stored_key(id); !fine) return answer(std::unexpected{std::move(fine.error())});
+  if (auto fine = check_record(); !fine) return answer(std::unexpected{std::move(fine.error())});
   store_.keys().revoke(
       std::move(id), time_.wall(),
       [this, held = call{*this}, answer = std::move(answer)](storage::result<client_key> revoked) mutable {
         if (!revoked) return answer(std::unexpected{of_store(revoked.error())});
         replace_key(*revoked);
-        tell("client_key_revoked", revoked->id, revoked->name);
+        auto told = tell("client_key_revoked", revoked->id, revoked->name);
+        if (!told) return answer(std::unexpected{std::move(told.error())});
         answer(key_view{std::move(*revoked), false});
       });
 }
 
 void keyring::rotate_key(std::string id, desk_answer<made_client_key> answer) {
   if (auto fine = check_stored_key(id); !fine) return answer(std::unexpected{std::move(fine.error())});
+  if (auto fine = check_record(); !fine) return answer(std::unexpected{std::move(fine.error())});
   if (auto ready = need_master_key(); !ready) return answer(std::unexpected{std::move(ready.error())});
   std::string text = storage::make_client_key();
   const storage::mac_bytes fresh = mac()->of_text(text);
@@ -435,7 +454,8 @@ void keyring::rotate_key(std::string id, desk_answer<made_client_key> answer) {
                         answer = std::move(answer)](storage::result<client_key> rotated) mutable {
                          if (!rotated) return answer(std::unexpected{of_store(rotated.error())});
                          replace_key(*rotated);
-                         tell("client_key_rotated", rotated->id, rotated->name);
+                         auto told = tell("client_key_rotated", rotated->id, rotated->name);
+                         if (!told) return answer(std::unexpected{std::move(told.error())});
                          answer(made_client_key{{std::move(*rotated), false}, std::move(text)});
                        });
 }
@@ -473,6 +493,7 @@ void keyring::set_secret(std::string name, std::string value, desk_answer<secret
   if (!warning) return answer(std::unexpected{std::move(warning.error())});
   if (auto ready = need_master_key(); !ready) return answer(std::unexpected{std::move(ready.error())});
   if (secret(name) == plain) return answer(secret_outcome{false, std::move(*warning)});
+  if (auto fine = check_record(); !fine) return answer(std::unexpected{std::move(fine.error())});
   std::string sealed = sealing()->seal(storage::secret_record(name), plain);
   const foundation::wall_time now = time_.wall();
   std::string stored_name = name;
@@ -485,8 +506,48 @@ void keyring::set_secret(std::string name, std::string value, desk_answer<secret
           const std::scoped_lock lock{mutex_};
           secrets_[name] = {std::move(plain), now};
         }
-        tell("secret_set", {}, name);
+        auto told = tell("secret_set", {}, name);
+        if (!told) return answer(std::unexpected{std::move(told.error())});
         answer(secret_outcome{true, std::move(warning)});
+      });
+}
+
+void keyring::save(std::string name, std::optional<std::string> plain,
+                   std::vector<storage::setting_change> settings, std::move_only_function<void()> adopted,
+                   desk_answer<void> answer) {
+  if (auto fine = check_record(); !fine) return answer(std::unexpected{std::move(fine.error())});
+  if (auto fine = check_record(); !fine) return answer(std::unexpected{std::move(fine.error())});
+  if (plain && !plain->empty() && plain == secret(name)) plain.reset();
+  std::vector<storage::secret_change> secrets;
+  if (plain && plain->empty()) {
+    secrets.push_back({name, std::nullopt});
+  } else if (plain) {
+    const auto seal = sealing();
+    if (seal == nullptr) return answer(refuse(error_code::unsupported, "there is no usable master key"));
+    secrets.push_back({name, seal->seal(storage::secret_record(name), *plain)});
+  }
+  const foundation::wall_time now = time_.wall();
+  store_.settings().apply(
+      std::move(settings), std::move(secrets), now,
+      [this, held = call{*this}, name = std::move(name), plain = std::move(plain), now,
+       adopted = std::move(adopted), answer = std::move(answer)](storage::result<void> done) mutable {
+        if (!done) return answer(std::unexpected{of_store(done.error())});
+        if (!plain) {
+          adopted();
+          if (hooks_.changed) hooks_.changed();
+          return answer({});
+        }
+        const bool removed = plain->empty();
+        {
+          const std::scoped_lock lock{mutex_};
+          if (removed) {
+            secrets_.erase(name);
+          } else {
+            secrets_[name] = {std::move(*plain), now};
+          }
+        }
+        adopted();
+        answer(tell(removed ? "secret_removed" : "secret_set", {}, name));
       });
 }
 
@@ -499,6 +560,7 @@ void keyring::clear_secret(std::string name, desk_answer<secret_outcome> answer)
 }
 
 void keyring::remove_secret(std::string name, desk_answer<void> answer) {
+  if (auto fine = check_record(); !fine) return answer(std::unexpected{std::move(fine.error())});
   std::string stored_name = name;
   store_.secrets().remove(std::move(stored_name),
                           [this, held = call{*this}, name = std::move(name),
@@ -508,8 +570,7 @@ void keyring::remove_secret(std::string name, desk_answer<void> answer) {
                               const std::scoped_lock lock{mutex_};
                               secrets_.erase(name);
                             }
-                            tell("secret_removed", {}, name);
-                            answer({});
+                            answer(tell("secret_removed", {}, name));
                           });
 }
 

@@ -46,8 +46,11 @@ struct keyring_hooks {
   // thread of the store's; may call the keyring's const members.
   std::function<void()> changed;
   // One JSON object for the journal, {"event":"client_key_created","keyId":…,"name":…}: ids and names only.
-  // Called before `changed`.
-  std::function<void(std::string_view event_json)> event;
+  // Called before `changed`; returns once it is on the record. False: it cannot be, and the change is
+  // answered with DB_ERROR though it was made.
+  std::function<bool(std::string_view event_json)> event;
+  // Whether `event` can be expected to succeed; asked before a change, which is else refused with DB_ERROR.
+  std::function<bool()> recording;
 };
 
 // The master key to write under, made at first need. Fails where the store was written under another one, or
@@ -96,6 +99,16 @@ class keyring final : public surface::key_desk {
                   surface::desk_answer<surface::secret_outcome> answer) override;
   void remove_secret(std::string name, surface::desk_answer<void> answer) override;
 
+  // Settings together with a secret, all or nothing (CFG-6). `plain`: trimmed and checked by the caller; ""
+  // removes the secret, nothing leaves it. Only a changed one is sealed again. `adopted` is called once all
+  // is durable, before the hook `changed`; the record of it is the caller's. UNSUPPORTED, DB_ERROR and the
+  // other failures of the store.
+  void save(std::string name, std::optional<std::string> plain, std::vector<storage::setting_change> settings,
+            std::move_only_function<void()> adopted, surface::desk_answer<void> answer);
+  // Makes the master key if there is none yet (CFG-4). Waits for the store, so not on a thread of the
+  // store's.
+  std::expected<void, foundation::failure> need_master_key();
+
  private:
   struct held_secret {
     // Nothing: stored, but not to be unsealed.
@@ -110,14 +123,15 @@ class keyring final : public surface::key_desk {
   std::expected<void, std::string> load_secrets();
   void check_fingerprint(const storage::master_key& key);
   void adopt(const storage::master_key& key);
-  std::expected<void, foundation::failure> need_master_key();
   std::expected<void, foundation::failure> check_new_key(const surface::new_client_key& wanted) const;
   std::expected<void, foundation::failure> check_stored_key(const std::string& id) const;
   std::expected<std::string, foundation::failure> check_secret(const std::string& name,
                                                                std::string_view value) const;
   void clear_secret(std::string name, surface::desk_answer<surface::secret_outcome> answer);
   void replace_key(const storage::client_key& changed);
-  void tell(std::string_view event, std::string_view id, std::string_view name);
+  std::expected<void, foundation::failure> check_record() const;
+  std::expected<void, foundation::failure> tell(std::string_view event, std::string_view id,
+                                                std::string_view name);
 
   storage::stores& store_;
   const storage::master_key_source source_;

@@ -38,9 +38,13 @@ struct world {
 
   void reopen() {
     ring.reset();
-    auto opened =
-        keyring::open(*store, {std::nullopt, folder.file("master.key")}, rules, time, &log,
-                      {[this] { ++changes; }, [this](std::string_view e) { events.emplace_back(e); }});
+    auto opened = keyring::open(*store, {std::nullopt, folder.file("master.key")}, rules, time, &log,
+                                {[this] { ++changes; },
+                                 [this](std::string_view e) {
+                                   if (recorded) events.emplace_back(e);
+                                   return recorded;
+                                 },
+                                 [this] { return recording; }});
     ASSERT_TRUE(opened) << opened.error();
     ring = std::move(*opened);
   }
@@ -61,6 +65,9 @@ struct world {
   std::expected<secret_outcome, failure> set(const std::string& name, const std::string& value) {
     return ask<secret_outcome>([&](auto answer) { ring->set_secret(name, value, std::move(answer)); });
   }
+  std::expected<void, failure> remove(const std::string& name) {
+    return ask<void>([&](auto answer) { ring->remove_secret(name, std::move(answer)); });
+  }
   std::vector<key_view> keys() {
     return ask<std::vector<key_view>>([&](auto answer) { ring->list_keys(std::move(answer)); }).value();
   }
@@ -78,6 +85,8 @@ struct world {
   observe::logger log{lines, time};
   keyring_rules rules;
   std::vector<std::string> events;
+  bool recording = true;
+  bool recorded = true;
   int changes = 0;
   std::unique_ptr<keyring> ring;
 };
@@ -176,6 +185,36 @@ TEST(keyring, configured_keys_stand_beside_stored_ones_and_are_changed_elsewhere
   EXPECT_TRUE(w.revoke(made->view.key.id));
 }
 
+// DEG-2, TRC-2
+TEST(keyring, what_the_journal_cannot_record_is_not_done) {
+  world w;
+  const auto made = w.create("ci");
+  ASSERT_TRUE(made);
+  ASSERT_TRUE(w.set("openai", "sk-openai-byok-secret"));
+  const auto keys = w.ring->access_keys();
+  w.recording = false;
+  EXPECT_EQ(code_of(w.create("second")), error_code::db_error);
+  EXPECT_EQ(code_of(w.rotate(made->view.key.id)), error_code::db_error);
+  EXPECT_EQ(code_of(w.revoke(made->view.key.id)), error_code::db_error);
+  EXPECT_EQ(code_of(w.set("openai", "sk-another-secret")), error_code::db_error);
+  EXPECT_EQ(code_of(ask<void>([&](auto answer) { w.ring->remove_secret("openai", std::move(answer)); })),
+            error_code::db_error);
+  w.reopen();
+  EXPECT_EQ(w.ring->access_keys(), keys);
+  EXPECT_EQ(w.ring->secret("openai"), "sk-openai-byok-secret");
+}
+
+// The journal stops while the change is made: nobody is told that all is well.
+TEST(keyring, a_change_whose_record_fails_is_answered_so_and_holds) {
+  world w;
+  w.recorded = false;
+  const auto failed = w.create("ci");
+  EXPECT_EQ(code_of(failed), error_code::db_error);
+  EXPECT_THAT(failed.error().message, HasSubstr("was made"));
+  EXPECT_EQ(w.ring->access_keys().size(), 1U);
+  EXPECT_EQ(w.changes, 1) << "what is in the store is served";
+}
+
 // T68
 TEST(keyring, T68_a_secret_is_sealed_and_read_back) {
   world w;
@@ -271,7 +310,8 @@ TEST(keyring, T88_what_cannot_be_unsealed_is_absent_and_logged_by_name_only) {
   w.reopen();
   EXPECT_EQ(w.ring->secret("openai"), "sk-openai-byok-secret");
   EXPECT_EQ(w.ring->secret("local"), std::nullopt);
-  EXPECT_THAT(w.lines.of("secret_not_readable"), ElementsAre(HasSubstr("\"name\":\"local\"")));
+  EXPECT_THAT(w.lines.of("ai_proxy_settings_secret_decrypt_failed"),
+              ElementsAre(HasSubstr("\"field\":\"local\"")));
   EXPECT_FALSE(w.lines.contains("byok"));
   EXPECT_TRUE(w.set("local", "sk-local-byok-secret")->changed) << "it can be set anew";
 }

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "app/session_settings.h"
 #include "runtime/net/address.h"
 
 namespace tidegate::app {
@@ -40,16 +41,21 @@ struct node::worker {
         client{loop, owner.names_, *owner.client_tls_},
         records{loop, owner.records_->log_of_record(), durability_of(settings.journal.durability)},
         services{loop, client, random, records},
-        v1{owner.core_, services},
-        data{loop, v1, http_settings(settings.server), owner.data_budget_} {}
+        sessions{owner.sessions_} {}
+
+  void serve(node& owner, const configuration& settings) {
+    surface.emplace(owner.core_, services, *owner.channels_, owner.sessions_->hub());
+    data.emplace(loop, *surface, http_settings(settings.server), owner.data_budget_);
+  }
 
   runtime::loop loop;
   foundation::random_source random;
   runtime::pooled_client client;
   gateway::journal_link records;
   gateway::loop_services services;
-  surface::v1 v1;
-  runtime::server data;
+  const std::unique_ptr<session::service>& sessions;
+  std::optional<surface::data> surface;
+  std::optional<runtime::server> data;
   std::unique_ptr<surface::admin> admin;
   std::unique_ptr<runtime::server> admin_server;
   std::unique_ptr<surface::admin> control;
@@ -58,10 +64,11 @@ struct node::worker {
   std::thread thread;
 
   bool idle() const {
-    return data.quiet() && (admin_server == nullptr || admin_server->quiet()) &&
+    return (!data || data->quiet()) && sessions->under_way() == 0 &&
+           (admin_server == nullptr || admin_server->quiet()) &&
            (control_server == nullptr || control_server->quiet());
   }
-  // Until told to stop and the last connection has gone.
+  // Until told to stop and the last connection and the last run have gone.
   void run() {
     while (!stopping.load(std::memory_order_acquire) || !idle()) {
       loop.turn(stopping.load(std::memory_order_acquire) ? std::chrono::milliseconds{10}
@@ -73,7 +80,8 @@ struct node::worker {
 node::node(observe::logger& log, const configuration& settings)
     : core_{log, metrics_},
       data_budget_{settings.server.max_connections},
-      admin_budget_{admin_connections_max} {
+      admin_budget_{admin_connections_max},
+      log_{log} {
   metrics_.build_info(TIDEGATE_VERSION);
 }
 
@@ -89,7 +97,7 @@ std::expected<std::unique_ptr<node>, std::string> node::start(const configuratio
   made->publish(what);
   made->records_->restore();
   made->core_.use(parts.traces, settings.storage.texts == trace_texts::sealed);
-  if (parts.replies != nullptr) made->core_.keyed().use(parts.replies, made->records_->keyed("idempotency"));
+  made->core_.keyed().use(&parts.stores->replies(), made->records_->keyed("idempotency"));
   auto opened = made->open(settings, time, std::move(reload), what.admin_token, parts, ca_file);
   if (!opened) return std::unexpected{opened.error()};
   return made;
@@ -139,9 +147,15 @@ std::expected<void, std::string> node::open(const configuration& settings, const
     }
     admin = std::move(*listeners);
   }
+  for (std::size_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<worker>(*this, settings, time));
+  if (auto opened = open_sessions(settings, time, parts); !opened) {
+    for (const int open : *data) ::close(open);
+    for (const int open : admin) ::close(open);
+    return opened;
+  }
   for (std::size_t i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<worker>(*this, settings, time));
-    if (i < data->size()) workers_.back()->data.listen((*data)[i], server_tls_.get());
+    workers_[i]->serve(*this, settings);
+    if (i < data->size()) workers_[i]->data->listen((*data)[i], server_tls_.get());
   }
   if (!admin.empty()) {
     worker& first = *workers_.front();
@@ -155,6 +169,19 @@ std::expected<void, std::string> node::open(const configuration& settings, const
   if (!parts.control_path.empty()) return open_control(settings, parts, std::move(reload));
   return {};
 }
+
+std::expected<void, std::string> node::open_sessions(const configuration& settings,
+                                                     const foundation::clock& time, const node_parts& parts) {
+  auto opened = session::service::open(core_, *parts.stores, *parts.providers, *parts.prices, log_, time,
+                                       workers_.front()->loop, session_settings_of(settings));
+  if (!opened) return std::unexpected{opened.error()};
+  sessions_ = std::move(*opened);
+  channels_ = std::make_unique<surface::channel_table>(sessions_->bindings());
+  core_.use(&sessions_->queue());
+  return {};
+}
+
+void node::configure(const configuration& settings) { sessions_->configure(session_settings_of(settings)); }
 
 std::expected<void, std::string> node::open_control(const configuration& settings, const node_parts& parts,
                                                     surface::reload_request reload) {
@@ -183,23 +210,39 @@ void node::run() {
 
 void node::drain() {
   core_.drain();
+  sessions_->drain();
   for (auto& w : workers_) {
-    w->loop.post([&w = *w] { w.data.drain(); });
+    w->loop.post([&w = *w] { w.data->drain(); });
   }
 }
 
+bool node::quiet() {
+  if (sessions_->under_way() > 0) return false;
+  // Those who watch have seen the last run's end.
+  sessions_->close_pushes();
+  return open_connections() == 0;
+}
+
 void node::stop_exchanges() {
+  sessions_->stop_runs();
   for (auto& w : workers_) {
-    w->loop.post([&w = *w] { w.data.stop_exchanges(); });
+    w->loop.post([&w = *w] { w.data->stop_exchanges(); });
   }
 }
 
 node::~node() {
   core_.drain();
+  if (sessions_ != nullptr) {
+    sessions_->drain();
+    sessions_->stop_runs();
+    sessions_->close_pushes();
+  }
   for (auto& w : workers_) {
     w->loop.post([&w = *w] {
-      w.data.drain();
-      w.data.stop_exchanges();
+      if (w.data) {
+        w.data->drain();
+        w.data->stop_exchanges();
+      }
       if (w.admin_server != nullptr) {
         w.admin_server->drain();
         w.admin_server->stop_exchanges();
@@ -219,6 +262,10 @@ node::~node() {
       w->run();  // opened, never run
     }
   }
+  // It keeps a timer in a loop, which goes after it; its runs and their pushes have ended.
+  core_.use(static_cast<gateway::run_queue*>(nullptr));
+  channels_.reset();
+  sessions_.reset();
   // Its thread calls into the loops, which go after it.
   if (records_ != nullptr) records_->close();
   names_.stop();  // its threads post to the loops, which go before it

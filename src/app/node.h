@@ -21,9 +21,10 @@
 #include "runtime/net/resolver.h"
 #include "runtime/net/tls.h"
 #include "runtime/server/server.h"
+#include "session/service.h"
 #include "storage/stores.h"
 #include "surface/admin.h"
-#include "surface/v1.h"
+#include "surface/data.h"
 
 namespace tidegate::app {
 
@@ -32,7 +33,10 @@ struct node_parts {
   surface::key_desk* desk = nullptr;
   std::string control_path;  // a Unix socket for commands on this machine, whose mode is its guard
   gateway::trace_feed* traces = nullptr;
-  storage::reply_store* replies = nullptr;
+  // Of the session surface; always there.
+  storage::stores* stores = nullptr;
+  session::provider_desk* providers = nullptr;
+  session::price_desk* prices = nullptr;
 };
 
 class node {
@@ -53,9 +57,14 @@ class node {
   gateway::core& core() noexcept { return core_; }
 
   void publish(const served& what);
+  // What a reload means for the session surface. Reads skill files: not in a loop's thread.
+  void configure(const configuration& settings);
   recorder& records() noexcept { return *records_; }
   // No new exchanges; idle connections close. Any thread.
   void drain();
+  // No session run is under way and no connection open; ends the push streams once the runs have ended. Of a
+  // node that drains; any thread.
+  bool quiet();
   // Connections still open on the data listener.
   std::uint64_t open_connections() const noexcept {
     return data_budget_.open.load(std::memory_order_relaxed);
@@ -69,6 +78,8 @@ class node {
   std::expected<void, std::string> open(const configuration& settings, const foundation::clock& time,
                                         surface::reload_request reload, const std::string& admin_token,
                                         const node_parts& parts, const std::string& ca_file);
+  std::expected<void, std::string> open_sessions(const configuration& settings, const foundation::clock& time,
+                                                 const node_parts& parts);
   std::expected<void, std::string> open_control(const configuration& settings, const node_parts& parts,
                                                 surface::reload_request reload);
   std::expected<std::vector<int>, std::string> listen_each(const std::string& where, std::size_t count,
@@ -84,7 +95,10 @@ class node {
   std::string data_address_;
   std::string admin_address_;
   std::vector<std::string> unix_paths_;
+  observe::logger& log_;
   std::unique_ptr<recorder> records_;
+  std::unique_ptr<session::service> sessions_;
+  std::unique_ptr<surface::channel_table> channels_;
   std::vector<std::unique_ptr<worker>> workers_;
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "app/process.h"
+#include "gateway/budget_reset.h"
 #include "policy/access.h"
 #include "storage/sqlite/sqlite_stores.h"
 
@@ -65,7 +66,9 @@ std::expected<std::unique_ptr<service>, start_failure> service::open(
   parts.desk = made->keys_.get();
   parts.control_path = control->path();
   parts.traces = made->feed_.get();
-  parts.replies = &made->stores_->replies();
+  parts.stores = made->stores_.get();
+  parts.providers = made->overrides_.get();
+  parts.prices = made->prices_.get();
   auto started = node::start(settings, what, log, time, std::move(reload), std::move(parts), ca_file);
   if (!started) return std::unexpected{failed(started.error())};
   made->node_ = std::move(*started);
@@ -126,18 +129,35 @@ std::expected<void, std::string> service::open_store(const configuration& settin
   hooks.changed = [this] { keys_changed(); };
   hooks.event = [this](std::string_view event) {
     const std::lock_guard lock{mutex_};
-    if (serving_) node_->records().note(event);
+    return serving_ && node_->records().record(event);
+  };
+  hooks.recording = [this] {
+    const std::lock_guard lock{mutex_};
+    return serving_ && node_->core().recording();
   };
   auto keys = keyring::open(*stores_, master_key_source_of(settings, env), rules_of(settings), time_, &log_,
                             std::move(hooks));
   if (!keys) return std::unexpected{keys.error()};
   keys_ = std::move(*keys);
-  return {};
+  auto overrides = provider_overrides::open(
+      *stores_, *keys_,
+      [this](std::string_view name) {
+        const std::lock_guard lock{mutex_};
+        return provider_base_of(settings_, name);
+      },
+      log_);
+  if (!overrides) return std::unexpected{overrides.error()};
+  overrides_ = std::move(*overrides);
+  prices_ = std::make_unique<session::price_desk>(stores_->settings(), log_);
+  prices_->on_change([this] { keys_changed(); });
+  return prices_->load();
 }
 
 served service::resolve(const configuration& settings, const environment& env) const {
-  return make_snapshot(settings, env, read_system_file,
-                       [this](std::string_view name) { return keys_->secret(name); });
+  served what = make_snapshot(overrides_->over(settings), env, read_system_file,
+                              [this](std::string_view name) { return keys_->secret(name); });
+  what.routes->prices = prices_->over(what.routes->prices);
+  return what;
 }
 
 void service::publish_access() {
@@ -172,6 +192,7 @@ std::expected<void, std::string> service::publish(const configuration& settings,
     log_.at(level::warn, w.event).field("key", w.key).field("reason", w.reason);
   publish_access();
   node_->publish(what);
+  node_->configure(settings_);
   node_->records().note(R"({"event":"configuration_reloaded"})");
   return {};
 }
@@ -186,15 +207,17 @@ void service::housekeep() {
   }
 }
 
-// Traces beyond their retention, stored replies beyond their time, accounts of periods that are over.
+// Traces beyond their retention, stored replies beyond their time, accounts that nobody will ask for again.
 void service::purge_old() {
   const auto wall = time_.wall();
   foundation::milliseconds trace_age{};
   foundation::milliseconds reply_age{};
+  bool project_budget = false;
   {
     const std::lock_guard lock{mutex_};
     trace_age = settings_.storage.trace_retention;
     reply_age = settings_.server.idempotency_ttl;
+    project_budget = settings_.session.project_token_budget > 0;
   }
   for (;;) {
     const auto gone = storage::wait_for<std::size_t>(
@@ -202,9 +225,16 @@ void service::purge_old() {
     if (!gone) log_.at(level::warn, "trace_store_persist_failed").field("message", gone.error().message);
     if (!gone || *gone < purge_rows) break;
   }
-  static_cast<void>(storage::wait_for<std::size_t>(
-      [&](auto answer) { stores_->replies().purge(wall - reply_age, std::move(answer)); }));
-  node_->core().ledger().with([&](policy::ledger& ledger) { ledger.drop_ended_periods(wall); });
+  for (;;) {
+    const auto gone = storage::wait_for<std::size_t>(
+        [&](auto answer) { stores_->replies().purge(wall - reply_age, purge_rows, std::move(answer)); });
+    if (!gone || *gone < purge_rows) break;
+  }
+  policy::stale_rule stale;
+  stale.session_idle = trace_age;  // a session's account goes with the traces of its last runs
+  if (!project_budget) stale.project_idle = trace_age;
+  gateway::drop_stale_accounts(node_->core(), wall, stale,
+                               [this](std::string_view record) { node_->records().note(record); });
 }
 
 }  // namespace tidegate::app

@@ -14,8 +14,10 @@
 #include "app/data_directory.h"
 #include "app/keyring.h"
 #include "app/node.h"
+#include "app/provider_overrides.h"
 #include "foundation/time.h"
 #include "observe/log.h"
+#include "session/price_desk.h"
 #include "storage/stores.h"
 
 namespace tidegate::app {
@@ -40,6 +42,7 @@ class service {
   std::expected<void, std::string> publish(const configuration& settings, const environment& env);
   app::node& node() noexcept { return *node_; }
   keyring& keys() noexcept { return *keys_; }
+  provider_overrides& providers() noexcept { return *overrides_; }
   storage::trace_store& traces() noexcept { return stores_->traces(); }
   // No caller needs a key.
   bool open_access() const { return keys_->access_keys().empty(); }
@@ -62,6 +65,8 @@ class service {
   std::unique_ptr<storage::stores> stores_;
   std::unique_ptr<gateway::trace_feed> feed_;
   std::unique_ptr<keyring> keys_;
+  std::unique_ptr<provider_overrides> overrides_;
+  std::unique_ptr<session::price_desk> prices_;
   std::unique_ptr<app::node> node_;
 
   std::mutex mutex_;

@@ -84,6 +84,18 @@ gateway::caller_policy policy_of(const std::string& name, const policy_settings&
   return p;
 }
 
+gateway::session_rules session_of(const session_settings& from) {
+  return {.model = from.model,
+          .auxiliary_model = from.auxiliary_model,
+          .history_token_budget = static_cast<std::int64_t>(from.history_token_budget),
+          .output_max_chars = from.output_max_chars,
+          .batch_deltas = from.batch_deltas,
+          .batch_window = from.batch_window,
+          .completion_grace = from.completion_grace,
+          .temperature = from.temperature,
+          .tool_rounds = static_cast<int>(from.tool_rounds)};
+}
+
 // `text` was checked at load: a date, or empty.
 std::optional<foundation::wall_time> date_of(std::string_view text) {
   if (text.empty()) return std::nullopt;
@@ -140,6 +152,15 @@ served make_snapshot(const configuration& settings, const environment& env, cons
   }
   s.time = {settings.timeouts.v1, settings.timeouts.connect, settings.timeouts.idle, settings.timeouts.leg,
             settings.timeouts.blame_after};
+  s.rpc = {settings.server.max_body, settings.timeouts.rpc, settings.timeouts.config_test};
+  s.judge = {
+      settings.judge.model,
+      settings.judge.advanced,
+      settings.judge.temperature,
+      settings.judge.timeout,
+      settings.judge.ensure_timeout,
+      settings.session.locale == message_locale::zh ? policy::judge_locale::zh : policy::judge_locale::en};
+  s.session = session_of(settings.session);
   s.retry = {settings.retry.backoff, static_cast<unsigned>(settings.retry.jitter_percent),
              settings.retry.retry_on_status};
   s.max_body = settings.server.max_v1_body;

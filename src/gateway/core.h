@@ -23,6 +23,8 @@ namespace tidegate::gateway {
 
 using shared_health = guarded<policy::health_bank>;
 
+class run_queue;
+
 class core {
  public:
   core(observe::logger& log, observe::gateway_metrics& metrics) : log_{log}, metrics_{metrics} {}
@@ -55,6 +57,11 @@ class core {
   trace_feed* traces() const noexcept { return traces_; }
   bool keeps_texts() const noexcept { return traces_ != nullptr && trace_texts_; }
 
+  // The queue of runs that name a session (SCH-2); null: nobody waits. Before the first exchange, and again
+  // behind the last one.
+  void use(run_queue* queue) noexcept { queue_ = queue; }
+  run_queue* queue() const noexcept { return queue_; }
+
   // The journal takes no records any more (DEG-2); for /readyz.
   void recording_stopped() noexcept { unrecorded_.store(true, std::memory_order_relaxed); }
   bool recording() const noexcept { return !unrecorded_.load(std::memory_order_relaxed); }
@@ -80,6 +87,7 @@ class core {
  private:
   observe::logger& log_;
   observe::gateway_metrics& metrics_;
+  run_queue* queue_ = nullptr;
   // Not std::atomic<std::shared_ptr>: libstdc++ 12 reads the pointer and then unlocks with relaxed order,
   // which ThreadSanitizer rightly calls a race with the next store. Its lock is no cheaper than this one.
   mutable std::mutex snapshot_mutex_;

@@ -50,6 +50,7 @@ run::run(core& shared, loop_services& services, call& request, reply_sink& reply
       reply_{reply},
       snapshot_{shared.current()},
       caller_{dialect::get(call_.dialect)},
+      story_{request.session},
       limits_{snapshot_->policy_named(request.who.policy)} {}
 
 void run::lost() {
@@ -61,12 +62,17 @@ void run::lost() {
 
 task<void> run::go() {
   started_ = now();
-  const duration limit = snapshot_->time.v1;
-  deadline_ = started_ + std::min(call_.timeout.value_or(limit), limit);
-  reply_.set_deadline(deadline_);
   if (!admit()) {
     co_await refuse();
     co_return;
+  }
+  if (story_ != nullptr || (!call_.who.session.empty() && core_.queue() != nullptr)) {
+    auto why = co_await (story_ != nullptr ? begin_session_run() : wait_in_queue(*core_.queue()));
+    if (why) {
+      refusal_ = std::make_unique<failure>(std::move(*why));
+      co_await refuse();
+      co_return;
+    }
   }
   if (call_.what == endpoint::count_tokens && provider_of(0).kind != policy::provider_kind::anthropic) {
     record_started();
@@ -87,12 +93,51 @@ task<void> run::refuse() {
 
 bool run::admit() {
   std::optional<failure> why;
+  if (story_ == nullptr) arm_deadline();
   if (services_.records.stopped()) why = journal_failure();
   if (!why) why = read();
   if (!why) why = resolve();
   if (!why) why = bound_output();
+  if (!why && story_ == nullptr) count_prompt();
   if (why) refusal_ = std::make_unique<failure>(std::move(*why));
   return refusal_ == nullptr;
+}
+
+task<std::optional<failure>> run::wait_in_queue(run_queue& queue) {
+  auto entered = queue.enter(
+      services_.loop,
+      {.run_id = call_.run_id,
+       .trace_id = call_.trace_id,
+       .session = policy::session_key_of({.client_key = call_.who.key, .session = call_.who.session}),
+       .project = call_.who.project,
+       .key_id = call_.who.key,
+       .session_id = call_.who.session,
+       .told = false});
+  if (!entered) co_return std::move(entered.error());
+  turn_ = std::move(*entered);
+  if (auto started = co_await turn_.started(reply_.gone()); !started) co_return std::move(started.error());
+  started_ = now();
+  arm_deadline();
+  co_return std::nullopt;
+}
+
+void run::arm_deadline() {
+  const duration limit = snapshot_->time.v1;
+  deadline_ = started_ + std::min(call_.timeout.value_or(limit), limit);
+  reply_.set_deadline(deadline_);
+}
+
+// The deadline is armed when the run starts, not while it waits for its turn (TMO-1).
+task<std::optional<failure>> run::begin_session_run() {
+  if (auto why = co_await story_->take_turn()) co_return why;
+  started_ = now();
+  deadline_ = started_ + call_.timeout.value_or(snapshot_->time.v1);
+  auto body = co_await story_->compose();
+  if (!body) co_return std::move(body.error());
+  call_.body = std::move(*body);
+  if (auto why = read_body()) co_return why;
+  count_prompt();
+  co_return std::nullopt;
 }
 
 task<void> run::answer_estimate() {
@@ -139,7 +184,9 @@ std::string run::reply_headers() const {
 // Records the terminal, then sends the last byte: who has the answer can find it on the record.
 task<void> run::answer(const policy::step& last, const leg_end& end) {
   if (last.verdict == policy::run_verdict::success) {
-    if (streaming_ || read_.summary.stream) {
+    if (story_ != nullptr) {
+      co_await deliver_to_story();
+    } else if (streaming_ || read_.summary.stream) {
       co_await deliver_end();
     } else {
       co_await deliver_whole();
@@ -153,6 +200,10 @@ task<void> run::answer(const policy::step& last, const leg_end& end) {
     co_await refuse();
     co_return;
   }
+  co_await end_failed(std::move(why));
+}
+
+task<void> run::end_failed(failure why) {
   const bool left = why.code == error_code::canceled;
   const bool late = why.code == error_code::skill_timeout;
   record_terminal(left   ? "ai_run_canceled"
@@ -165,6 +216,22 @@ task<void> run::answer(const policy::step& last, const leg_end& end) {
   } else {
     co_await tell(why);
   }
+}
+
+// The story says whether the output is an answer, and stores it, before the end is recorded (CHAT-4).
+task<void> run::deliver_to_story() {
+  if (auto why = co_await story_->accept()) {
+    co_await end_failed(std::move(*why));
+    co_return;
+  }
+  record_terminal("ai_run_completed", "OK");
+  if (!co_await services_.records.durable(stage::end)) {
+    co_await story_->take_back();
+    co_await tell(journal_failure());
+    co_return;
+  }
+  if (streaming_) core_.metrics().open_streams(-1);
+  co_await story_->ended(nullptr);
 }
 
 task<void> run::deliver_whole() {
@@ -193,8 +260,12 @@ task<void> run::deliver_end() {
 }
 
 task<void> run::tell(const failure& why) {
+  if (streaming_) core_.metrics().open_streams(-1);
+  if (story_ != nullptr) {
+    co_await story_->ended(&why);
+    co_return;
+  }
   if (streaming_) {
-    core_.metrics().open_streams(-1);
     const std::string bytes =
         error_bytes_.empty() ? caller_.encode_stream_error(why, call_.run_id, call_.trace_id) : error_bytes_;
     static_cast<void>(co_await reply_.write(bytes));
@@ -268,11 +339,11 @@ failure run::verdict_failure(const policy::step& last, const leg_end& end) const
 }
 
 task<void> run_exchange(core& shared, loop_services& services, call& request, reply_sink& reply) {
-  run story{shared, services, request, reply};
+  run exchange{shared, services, request, reply};
   try {
-    co_await story.go();
+    co_await exchange.go();
   } catch (const std::exception&) {
-    story.lost();
+    exchange.lost();
     throw;  // the connection ends with a reset
   }
 }
@@ -293,16 +364,28 @@ void count_refusal(core& shared, surface from, std::string_view code) {
   shared.metrics().exchange_done(name_of(from), "", code);
 }
 
+void refusal_event(core& shared, std::string_view code, std::string_view run_id, std::string_view trace_id,
+                   record_log& records) {
+  records.event(shared.log(), observe::level::info, "ai_run_refused", stage::note, [&](json::writer& w) {
+    w.member("runId", run_id).member("traceId", trace_id).member("code", code);
+  });
+}
+
 }  // namespace
+
+void record_refusal(core& shared, surface from, const failure& why, std::string_view run_id,
+                    std::string_view trace_id, record_log& records) {
+  const std::string_view code = foundation::name_of(why.code);
+  count_refusal(shared, from, code);
+  refusal_event(shared, code, run_id, trace_id, records);
+}
 
 task<void> refuse(core& shared, dialect::dialect_id dialect, surface from, const failure& why,
                   std::string_view run_id, std::string_view trace_id, record_log& records,
                   reply_sink& reply) {
   const std::string_view code = foundation::name_of(why.code);
   count_refusal(shared, from, code);
-  records.event(shared.log(), observe::level::info, "ai_run_refused", stage::note, [&](json::writer& w) {
-    w.member("runId", run_id).member("traceId", trace_id).member("code", code);
-  });
+  refusal_event(shared, code, run_id, trace_id, records);
   static_cast<void>(co_await records.durable(stage::note));
   co_await answer_refusal(dialect, why, run_id, trace_id, reply);
 }

@@ -13,6 +13,7 @@
 #include "foundation/random.h"
 #include "gateway/core.h"
 #include "gateway/record_log.h"
+#include "gateway/story.h"
 #include "protocol/dialect/dialect.h"
 #include "runtime/async/cancel.h"
 #include "runtime/async/task.h"
@@ -52,7 +53,11 @@ struct call {
   std::string trace_id;
   caller who;
   instant arrived;
-  std::optional<duration> timeout;  // x-tidegate-timeout-ms
+  std::optional<duration> timeout;  // x-tidegate-timeout-ms; of a session run its whole time limit
+  // A session run's own part of the story; null for /v1. `asked` then says model, stream and max_tokens ahead
+  // of the body, which the story composes when the run starts.
+  story* session = nullptr;
+  dialect::request_summary asked{};
 };
 
 // What one loop lends its exchanges.
@@ -77,6 +82,10 @@ runtime::task<void> refuse(core& shared, dialect::dialect_id dialect, surface fr
 runtime::task<void> turn_away(core& shared, dialect::dialect_id dialect, surface from,
                               const foundation::failure& why, std::string_view run_id,
                               std::string_view trace_id, reply_sink& reply);
+
+// A run that ends before any exchange began, on the record and told to nobody.
+void record_refusal(core& shared, surface from, const foundation::failure& why, std::string_view run_id,
+                    std::string_view trace_id, record_log& records);
 
 // The window of a client key is full (RL-1).
 foundation::failure key_limit_failure(std::uint32_t per_minute, duration retry_after);

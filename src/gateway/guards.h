@@ -49,6 +49,10 @@ struct caller {
   std::string policy = "default";
   std::string session;  // x-tidegate-session; empty: none
   std::string project;  // x-tidegate-project; empty: none
+  // Of a session run: the key it queues under (SCH-1), and the id of the session's budget account. Empty:
+  // made of `key` and `session`.
+  std::string session_key;
+  std::string session_account;
 };
 
 }  // namespace tidegate::gateway

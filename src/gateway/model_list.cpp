@@ -4,16 +4,20 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <utility>
 
 #include "foundation/text.h"
+#include "policy/outcome.h"
 #include "policy/routing.h"
 #include "protocol/json/json.h"
 
 namespace tidegate::gateway {
 
 namespace json = protocol::json;
+using foundation::error_code;
+using foundation::failure;
 using runtime::task;
 
 namespace {
@@ -42,20 +46,6 @@ std::string make_list_head(const provider& p) {
   return head + "accept: application/json\r\naccept-encoding: identity\r\n\r\n";
 }
 
-std::vector<std::string> read_ids(std::string_view body) {
-  std::vector<std::string> ids;
-  const auto parsed = json::parse(body, 64);
-  if (!parsed) return ids;
-  // Some compatible servers answer with the bare array.
-  const auto data = parsed->is_array() ? std::optional{*parsed} : parsed->find("data");
-  if (!data) return ids;
-  for (const json::value entry : data->elements()) {
-    std::string id{foundation::trim(entry.string_or("id", ""))};
-    if (!id.empty() && ids.size() < models_max) ids.push_back(std::move(id));
-  }
-  return ids;
-}
-
 // All that an answer depends on.
 std::string cache_key(const provider& p) {
   std::string key = p.name + "\n" + p.url.text() + "\n";
@@ -65,18 +55,10 @@ std::string cache_key(const provider& p) {
 
 // Null: no good answer.
 task<model_cache::ids> ask(loop_services& services, const provider& p, runtime::cancel_source& cancel) {
-  const instant by = services.loop.now() + ask_timeout;
-  const std::string head = make_list_head(p);
-  auto reply = co_await services.upstream.call(p.origin, head, {}, {by, by}, &cancel);
-  if (!reply || (*reply)->head().status != 200) co_return nullptr;
-  std::string body;
-  for (;;) {
-    const auto piece = co_await (*reply)->read(by, &cancel);
-    if (!piece || body.size() + piece->size() > list_bytes_max) co_return nullptr;
-    if (piece->empty()) break;
-    body.append(*piece);
-  }
-  auto ids = read_ids(body);
+  const auto body = co_await ask_models(services, p, services.loop.now() + ask_timeout, cancel);
+  if (!body) co_return nullptr;
+  std::vector<std::string> ids;
+  for (listed_model& m : read_models(*body)) ids.push_back(std::move(m.id));
   if (ids.empty()) co_return nullptr;
   co_return std::make_shared<const std::vector<std::string>>(std::move(ids));
 }
@@ -90,7 +72,92 @@ task<model_cache::ids> ids_of(core& shared, loop_services& services, const provi
   co_return answer;
 }
 
+failure told(error_code code, const provider& p, std::string_view what) {
+  failure f;
+  f.code = code;
+  f.message = "provider '" + p.name + "': " + std::string{what};
+  f.retryable = true;
+  return f;
+}
+
+failure of_fault(runtime::call_fault fault, const provider& p) {
+  switch (fault) {
+    case runtime::call_fault::connect_timeout:
+    case runtime::call_fault::first_byte_timeout:
+    case runtime::call_fault::idle_timeout:
+      return told(error_code::timeout, p, "it did not answer in time");
+    case runtime::call_fault::canceled: {
+      failure f = told(error_code::canceled, p, "the request has ended");
+      f.retryable = false;
+      return f;
+    }
+    default:
+      return told(error_code::llm_api_error, p, runtime::to_text(fault));
+  }
+}
+
+// The provider's own words stay with it: they may repeat what it was sent.
+failure of_status(int status, const provider& p) {
+  const policy::leg_result result = policy::result_of_status(status);
+  failure f = told(result.code, p, "it answered with status " + std::to_string(status));
+  f.retryable = result.retryable;
+  if (result.outcome == policy::leg_outcome::auth) {
+    f.message = "provider '" + p.name + "' refused the gateway's credential";
+    f.status = 502;
+  }
+  if (result.outcome == policy::leg_outcome::auth || result.outcome == policy::leg_outcome::pushback) {
+    f.details = R"({"source":"upstream"})";
+  } else {
+    f.details = R"({"status":)" + std::to_string(status) + '}';
+  }
+  return f;
+}
+
 }  // namespace
+
+task<std::expected<std::string, failure>> ask_models(loop_services& services, const provider& of, instant by,
+                                                     runtime::cancel_source& cancel) {
+  const std::string head = make_list_head(of);
+  auto reply = co_await services.upstream.call(of.origin, head, {}, {by, by}, &cancel);
+  if (!reply) co_return std::unexpected{of_fault(reply.error().fault, of)};
+  const int status = (*reply)->head().status;
+  if (status != 200) co_return std::unexpected{of_status(status, of)};
+  std::string body;
+  for (;;) {
+    const auto piece = co_await (*reply)->read(by, &cancel);
+    if (!piece) co_return std::unexpected{of_fault(piece.error(), of)};
+    if (piece->empty()) break;
+    if (body.size() + piece->size() > list_bytes_max)
+      co_return std::unexpected{told(error_code::llm_api_error, of, "its list of models is too large")};
+    body.append(*piece);
+  }
+  co_return body;
+}
+
+std::vector<listed_model> read_models(std::string_view body) {
+  std::vector<listed_model> models;
+  const auto parsed = json::parse(body, 64);
+  if (!parsed) return models;
+  // Some compatible servers answer with the bare array.
+  const auto data = parsed->is_array() ? std::optional{*parsed} : parsed->find("data");
+  if (!data) return models;
+  std::set<std::string, std::less<>> seen;
+  for (const json::value entry : data->elements()) {
+    if (models.size() == models_max) break;
+    const std::string id = entry.string_or("id", "");
+    const std::string_view bare = foundation::trim(id);
+    if (bare.empty() || !seen.emplace(bare).second) continue;
+    listed_model m{std::string{bare}, std::string{bare}};
+    for (const std::string_view field : {"name", "display_name"}) {
+      const std::string name = entry.string_or(field, "");
+      if (foundation::trim(name).empty()) continue;
+      m.name = foundation::trim(name);
+      break;
+    }
+    models.push_back(std::move(m));
+  }
+  return models;
+}
 
 task<std::vector<dialect::model_entry>> list_models(core& shared, loop_services& services,
                                                     runtime::cancel_source& cancel) {

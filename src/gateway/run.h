@@ -9,6 +9,7 @@
 
 #include "gateway/exchange.h"
 #include "gateway/leg_request.h"
+#include "gateway/run_queue.h"
 #include "gateway/stream_relay.h"
 #include "policy/failover.h"
 #include "policy/outcome.h"
@@ -60,7 +61,15 @@ class run {
   bool admit();
   [[gnu::noinline]] runtime::task<void> refuse();
   std::optional<failure> bound_output();
+  void count_prompt();
   std::optional<failure> read();
+  std::optional<failure> read_body();
+  std::optional<failure> check_model() const;
+  void arm_deadline();
+  // Of a /v1 call that names a session: its turn (SCH-2).
+  [[gnu::noinline]] runtime::task<std::optional<failure>> wait_in_queue(run_queue& queue);
+  // Of a session run: its turn, then its body.
+  [[gnu::noinline]] runtime::task<std::optional<failure>> begin_session_run();
   std::optional<failure> resolve();
   std::optional<failure> choose_targets(const route& r);
   bool serves_endpoint(const provider& p) const;
@@ -84,9 +93,13 @@ class run {
     std::int64_t micro_usd = 0;
   };
   void close_reservation(std::optional<bill> charged);
+  dialect::usage used_of(const leg_end& end) const;
   std::optional<bill> bill_of(const leg_end& end) const;
+  void account(const leg_end& end, const std::optional<bill>& charged);
 
   runtime::task<void> make_legs();
+  // STR-8: whether the stream that broke is asked for once more, after the wait for it.
+  [[gnu::noinline]] runtime::task<bool> replays(leg_end& broken);
   // Why it cannot be made, or nothing.
   std::optional<leg_end> build_leg(const policy::step& step);
   runtime::task<leg_end> make_leg(policy::step step, policy::failover_plan& plan);
@@ -108,6 +121,7 @@ class run {
   leg_end stream_error_end(const dialect::stream_error& error) const;
   leg_end reply_fault_end(policy::reply_fault fault, std::string_view message) const;
   leg_end canceled_end() const;
+  leg_end objection_end(failure why) const;
   leg_end defect_end() const;
 
   // Answers.
@@ -116,6 +130,8 @@ class run {
   [[gnu::noinline]] runtime::task<void> answer_estimate();
   [[gnu::noinline]] runtime::task<void> deliver_whole();
   [[gnu::noinline]] runtime::task<void> deliver_end();
+  [[gnu::noinline]] runtime::task<void> deliver_to_story();
+  runtime::task<void> end_failed(failure why);
   runtime::task<void> tell(const failure& why);
   failure unavailable_failure(const failure& latest,
                               std::optional<foundation::milliseconds> retry_after) const;
@@ -150,10 +166,13 @@ class run {
   std::shared_ptr<const snapshot> snapshot_;
   read_request read_;
   const dialect::dialect& caller_;
+  story* const story_;  // null for /v1
+  int attempt_ = 1;     // 2: the replay of a stream that broke
   std::vector<chosen_target> targets_;
   std::vector<policy::target_ref> refs_;
   policy::failover_mode mode_ = policy::failover_mode::immediate;
   const route* route_ = nullptr;
+  run_queue::ticket turn_;
   instant deadline_ = foundation::never;
   instant started_{};
   instant leg_started_{};
@@ -177,6 +196,7 @@ class run {
 
   std::unique_ptr<failure> refusal_;
   bool started_recorded_ = false;
+  bool story_told_ = false;  // that the run has started
 
   // Guards.
   const caller_policy& limits_;

@@ -50,22 +50,35 @@ std::string preflight_message(error_code code, const provider& p, std::string_vi
 }  // namespace
 
 std::optional<failure> run::read() {
+  if (story_ != nullptr) {
+    read_.summary = call_.asked;
+    return check_model();
+  }
+  if (auto why = read_body()) return why;
+  if (call_.what == endpoint::generate) {
+    auto summary = caller_.summarize(read_.body);
+    if (!summary)
+      return invalid(error_code::invalid_argument, summary.error().message, summary.error().param);
+    read_.summary = std::move(*summary);
+  } else {
+    const auto model = read_.body.find("model");
+    const auto name = model ? model->as_string() : std::nullopt;
+    if (!name) return invalid(error_code::invalid_argument, "model must be a string", "model");
+    read_.summary.model = *name;
+  }
+  return check_model();
+}
+
+std::optional<failure> run::read_body() {
   const auto parsed = json::parse(call_.body, snapshot_->max_json_depth);
   if (!parsed) return bad_json(parsed.error());
   if (!parsed->is_object())
     return invalid(error_code::validation_error, "the request body must be a JSON object", {});
   read_.body = *parsed;
-  if (call_.what == endpoint::generate) {
-    auto summary = caller_.summarize(*parsed);
-    if (!summary)
-      return invalid(error_code::invalid_argument, summary.error().message, summary.error().param);
-    read_.summary = std::move(*summary);
-  } else {
-    const auto model = parsed->find("model");
-    const auto name = model ? model->as_string() : std::nullopt;
-    if (!name) return invalid(error_code::invalid_argument, "model must be a string", "model");
-    read_.summary.model = *name;
-  }
+  return std::nullopt;
+}
+
+std::optional<failure> run::check_model() const {
   if (foundation::trim(read_.summary.model).empty()) {
     return invalid(error_code::invalid_argument, "model is missing", "model");
   }
@@ -88,7 +101,8 @@ std::optional<failure> run::resolve() {
   }
   const route& r = snapshot_->routes[*found];
   route_ = &r;
-  mode_ = r.mode.value_or(policy::failover_mode::immediate);
+  mode_ = r.mode.value_or(story_ != nullptr ? policy::failover_mode::after_trip
+                                            : policy::failover_mode::immediate);
   return choose_targets(r);
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "gateway/billing.h"
 #include "gateway/run.h"
 #include "gateway/state_fold.h"
 #include "protocol/json/json.h"
@@ -17,31 +18,10 @@ using runtime::task;
 
 namespace {
 
-std::string_view name_of(policy::account_scope scope) {
-  switch (scope) {
-    case policy::account_scope::session:
-      return "session";
-    case policy::account_scope::project:
-      return "project";
-    case policy::account_scope::key:
-      break;
-  }
-  return "key";
-}
-
 std::string dollars(std::int64_t micro_usd) {
   std::string digits = std::to_string(std::max<std::int64_t>(micro_usd, 0));
   if (digits.size() < 7) digits.insert(0, 7 - digits.size(), '0');
   return digits.insert(digits.size() - 6, 1, '.');
-}
-
-policy::llm_usage priced(const dialect::usage& u) {
-  policy::llm_usage used;
-  used.input = u.prompt;
-  used.cached = u.cached;
-  used.cache_write = u.cache_write;
-  used.output = u.completion;
-  return used;
 }
 
 }  // namespace
@@ -87,7 +67,7 @@ failure run::quota_failure(const policy::quota_refusal& why) const {
     return f;
   }
   json::writer w{f.details};
-  w.begin_object().member("traceId", call_.trace_id).member("scope", name_of(why.scope));
+  w.begin_object().member("traceId", call_.trace_id).member("scope", policy::name_of(why.scope));
   if (why.unit == policy::account_unit::micro_usd) {
     f.code = error_code::cost_budget_exceeded;
     f.message =
@@ -99,11 +79,14 @@ failure run::quota_failure(const policy::quota_refusal& why) const {
     return f;
   }
   f.code = error_code::ai_session_token_budget_exceeded;
-  f.message = "the token budget of this " + std::string{name_of(why.scope)} +
+  f.message = "the token budget of this " + std::string{policy::name_of(why.scope)} +
               " does not cover the call: " + std::to_string(why.current_total) + " of " +
               std::to_string(why.limit) + " tokens are used or reserved, the call may need " +
               std::to_string(why.projected) + "; begin a new session or ask for fewer max tokens";
-  w.member("sessionKey", call_.who.session.empty() ? std::string{} : "session:" + call_.who.session);
+  const caller& who = call_.who;
+  w.member("sessionKey", !who.session_key.empty() ? who.session_key
+                         : who.session.empty()    ? std::string{}
+                                                  : "session:" + who.session);
   w.member("sessionTokenBudget", why.limit);
   w.member("currentTotal", why.current_total).member("projectedTokens", why.projected).end_object();
   return f;
@@ -112,17 +95,30 @@ failure run::quota_failure(const policy::quota_refusal& why) const {
 // BUD-3, BUD-4: what is sent and reserved as the output's bound, and what the prompt counts as.
 std::optional<failure> run::bound_output() {
   if (call_.what == endpoint::generate) {
-    auto bound = effective_max_tokens(
-        read_.summary, {.max = limits_.max_output_tokens, .clamp = limits_.clamp, .fallback = std::nullopt});
+    // On the session surface more than the cap is always refused, and there is a default below it (BUD-3).
+    output_cap cap{.max = limits_.max_output_tokens, .clamp = limits_.clamp, .fallback = std::nullopt};
+    if (story_ != nullptr) {
+      cap.clamp = false;
+      cap.fallback = limits_.default_max_tokens;
+    }
+    auto bound = effective_max_tokens(read_.summary, cap);
     if (!bound) return std::move(bound.error());
     effective_max_ = *bound;
+    // The body is composed without it.
+    if (story_ != nullptr) read_.summary.max_tokens.reset();
   }
-  prompt_tokens_ = call_.what == endpoint::count_tokens ? 0 : estimate_prompt(call_, read_);
   return std::nullopt;
+}
+
+void run::count_prompt() {
+  prompt_tokens_ = call_.what == endpoint::count_tokens ? 0 : estimate_prompt(call_, read_);
 }
 
 task<run::gate> run::pass_guards(const policy::step& step, policy::failover_plan& plan) {
   if (services_.records.stopped()) co_return stop_at(journal_failure(), plan);
+  if (story_ != nullptr) {
+    if (auto why = story_->may_spend()) co_return stop_at(std::move(*why), plan);
+  }
   if (auto why = reserve(step)) co_return stop_at(std::move(*why), plan);
   if (auto why = take_unit(step)) {
     give_back();
@@ -152,7 +148,13 @@ task<run::gate> run::pass_guards(const policy::step& step, policy::failover_plan
     });
   }
   record_leg_started(step);
-  if (co_await services_.records.durable(stage::start)) co_return gate::open;
+  if (co_await services_.records.durable(stage::start)) {
+    if (story_ != nullptr && !story_told_) {
+      story_told_ = true;
+      story_->started(to.name, targets_[step.target].model);
+    }
+    co_return gate::open;
+  }
   give_back();
   co_return stop_at(journal_failure(), plan);
 }
@@ -198,13 +200,16 @@ std::optional<failure> run::reserve(const policy::step& step) {
   const caller& who = call_.who;
   const std::string key = who.key + policy::period_suffix(limits_.period, services_.loop.wall());
   // Sessions of two client keys are two sessions (SCH-1).
-  const std::string session = who.session.empty() ? std::string{} : who.key + '/' + who.session;
+  std::string session = who.session_account;
+  if (session.empty() && !who.session.empty()) session = who.key + '/' + who.session;
   if (!session.empty())
     demand(account_scope::session, account_unit::tokens, session, limits_.session_token_budget);
   if (!who.project.empty())
     demand(account_scope::project, account_unit::tokens, who.project, snapshot_->project_token_budget);
   demand(account_scope::key, account_unit::tokens, key, limits_.key_token_budget);
   demand(account_scope::key, account_unit::micro_usd, key, limits_.key_micro_usd_budget);
+  // What session runs of this key have cost; the guard itself decides (COST-2).
+  if (story_ != nullptr) demand(account_scope::guard, account_unit::micro_usd, who.key, 0);
   auto held = core_.ledger().with([&](policy::ledger& ledger) {
     return ledger.reserve(std::span<const policy::demand>{demands.data(), count});
   });
@@ -225,7 +230,7 @@ std::optional<failure> run::take_unit(const policy::step& step) {
   key_counted_ = provider_counted_ = false;
   counted_at_ = now();
   if (limits_.requests_per_minute == 0) return std::nullopt;
-  const bool reserved = step.leg == 2 && limits_.reserve_failover_unit;
+  const bool reserved = step.leg == 2 && attempt_ == 1 && limits_.reserve_failover_unit;
   const auto verdict = core_.limits().with([&](policy::rate_limiter& limits) {
     key_window_ = limits.enroll("key:" + call_.who.key);
     if (!reserved) return limits.try_take(key_window_, limits_.requests_per_minute, counted_at_);
@@ -248,17 +253,24 @@ void run::give_back() {
   key_counted_ = provider_counted_ = false;
 }
 
+// What was reported, else the estimate of what was sent and came.
+dialect::usage run::used_of(const leg_end& end) const {
+  dialect::usage used = usage_;
+  if (!used.known) used.prompt = prompt_tokens_;
+  // What was reported of a stream that broke may be from its beginning.
+  const bool whole = end.result.outcome == policy::leg_outcome::success;
+  if (!used.known || !whole) used.completion = std::max(used.completion, received_);
+  return used;
+}
+
 // BUD-5. Nothing: released.
 std::optional<run::bill> run::bill_of(const leg_end& end) const {
   const bool answered = end.status >= 200 && end.status < 300;
   if (!dispatched_ || (end.status != 0 && !answered)) return std::nullopt;
   const bool whole = end.result.outcome == policy::leg_outcome::success;
-  dialect::usage used = usage_;
-  if (!used.known) used.prompt = prompt_tokens_;
-  // What was reported of a stream that broke may be from its beginning.
-  if (!used.known || !whole) used.completion = std::max(used.completion, received_);
+  const dialect::usage used = used_of(end);
   bill b{.tokens = used.prompt + used.completion, .micro_usd = 0};
-  if (price_) b.micro_usd = policy::cost_of(*price_, priced(used));
+  if (price_) b.micro_usd = policy::cost_of(*price_, priced_usage(used));
   if (whole && used.known) return b;
   b.tokens = std::clamp<std::int64_t>(b.tokens, 1, std::max<std::int64_t>(reserved_.tokens, 1));
   b.micro_usd = std::min(b.micro_usd, reserved_.micro_usd);
@@ -267,7 +279,24 @@ std::optional<run::bill> run::bill_of(const leg_end& end) const {
 
 void run::settle(const leg_end& end) {
   key_counted_ = provider_counted_ = false;  // the units were used
-  if (!held_.empty()) close_reservation(bill_of(end));
+  if (held_.empty()) return;
+  const std::optional<bill> charged = bill_of(end);
+  close_reservation(charged);
+  if (story_ != nullptr) account(end, charged);
+}
+
+void run::account(const leg_end& end, const std::optional<bill>& charged) {
+  leg_account told;
+  told.provider = provider_of(current_).name;
+  told.model = targets_[current_].model;
+  told.charged = charged.has_value();
+  told.priced = price_ != nullptr;
+  told.took = now() - leg_started_;
+  if (charged) {
+    told.usage = used_of(end);
+    told.micro_usd = charged->micro_usd;
+  }
+  story_->leg_ended(told);
 }
 
 void run::close_reservation(std::optional<bill> charged) {

@@ -55,12 +55,6 @@ std::string unless_secret(std::string_view word, std::string_view credential) {
   return repeats ? std::string{} : std::string{word};
 }
 
-// Whether the request's bytes may have left before the call ended so.
-bool may_have_sent(call_fault fault) {
-  return fault != call_fault::dns && fault != call_fault::tls && fault != call_fault::connect &&
-         fault != call_fault::connect_timeout;
-}
-
 transport_fault transport_of(call_fault fault) {
   switch (fault) {
     case call_fault::dns:
@@ -87,7 +81,11 @@ task<void> run::make_legs() {
       if (over) plan.abandon(bank, false, now());
       return plan.next(bank, now());
     });
-    if (step.what == policy::step_kind::finish) break;
+    if (step.what == policy::step_kind::finish) {
+      if (step.verdict != policy::run_verdict::broken || !co_await replays(end)) break;
+      plan = policy::failover_plan{mode_, refs_, legs_};
+      continue;
+    }
     current_ = step.target;
     std::optional<leg_end> unfit = build_leg(step);
     if (!unfit) {
@@ -131,6 +129,32 @@ task<void> run::make_legs() {
       attempts_.push_back({step.target, end.why().code});
   }
   co_await answer(step, end);
+}
+
+task<bool> run::replays(leg_end& broken) {
+  if (story_ == nullptr || broken.result.outcome != policy::leg_outcome::availability_failure)
+    co_return false;
+  if (broken.why().code != error_code::skill_timeout) {
+    failure& why = broken.why();
+    why.code = error_code::llm_api_error;
+    why.retryable = true;
+    why.details = R"({"reason":"STREAM_DISCONNECTED","retryable":true})";
+  }
+  if (attempt_ > 1) co_return false;
+  const auto wait = policy::next_wait(snapshot_->retry, 0, deadline_, now(), services_.random);
+  if (!wait) co_return false;
+  if (co_await services_.loop.sleep_until(now() + *wait, &reply_.gone()) == runtime::wake::canceled)
+    co_return false;
+  attempt_ = 2;
+  core_.metrics().open_streams(-1);
+  streaming_ = false;
+  core_.log()
+      .at(observe::level::warn, "ai_stream_replay_retry")
+      .field("runId", call_.run_id)
+      .field("executionId", call_.run_id)
+      .field("traceId", call_.trace_id)
+      .field("attempt", attempt_);
+  co_return true;
 }
 
 std::optional<leg_end> run::build_leg(const policy::step& step) {
@@ -195,8 +219,8 @@ task<leg_end> run::send_once(std::size_t target, instant leg_deadline, policy::f
   const instant sent = services_.loop.fresh_now();
   auto reply = co_await services_.upstream.call(to.origin, leg_.head, leg_.body(), by, &reply_.gone());
   upstream_time_ += services_.loop.fresh_now() - sent;
-  dispatched_ = dispatched_ || reply || may_have_sent(reply.error());
-  if (!reply) co_return fault_end(reply.error(), false);
+  dispatched_ = dispatched_ || reply || reply.error().sent;
+  if (!reply) co_return fault_end(reply.error().fault, false);
   runtime::upstream_reply& from = **reply;
   const int status = from.head().status;
   if (status < 200 || status >= 300) co_return co_await read_error(from, leg_deadline);
@@ -259,8 +283,9 @@ task<leg_end> run::read_whole(runtime::upstream_reply& from, instant leg_deadlin
                               "the provider's reply does not have the shape of its API");
   }
   if (!facts.tokens.known) received_ = estimate_reply(leg_.speaks->id(), *parsed);
-  if (core_.keeps_texts()) output_text_ = text_of_reply(leg_.speaks->id(), *parsed, storage::trace_text_max);
-  if (leg_.same_dialect) {
+  if (core_.keeps_texts() && story_ == nullptr)
+    output_text_ = text_of_reply(leg_.speaks->id(), *parsed, storage::trace_text_max);
+  if (leg_.same_dialect && story_ == nullptr) {
     note_usage(facts.tokens);
     whole_ = std::move(body);
     co_return done;
@@ -271,7 +296,12 @@ task<leg_end> run::read_whole(runtime::upstream_reply& from, instant leg_deadlin
                               "the provider's reply cannot be read: " + decoded.error().message);
   }
   note_usage(decoded->tokens);
-  whole_ = caller_.encode_reply(*decoded, encode_context());
+  if (story_ == nullptr) {
+    whole_ = caller_.encode_reply(*decoded, encode_context());
+    co_return done;
+  }
+  story_->whole_reply(*decoded);
+  if (auto why = story_->objection()) co_return objection_end(std::move(*why));
   co_return done;
 }
 
@@ -285,6 +315,7 @@ task<bool> run::open_stream() {
   const bool open = co_await reply_.begin_stream(200, headers);
   provider_of(current_).metrics->ttft(services_.loop.fresh_now() - leg_started_);
   core_.metrics().open_streams(+1);
+  if (story_ != nullptr) co_return true;  // may be asked for again (STR-8)
   // From here on no other target will be asked, so the request's bytes have done their work.
   reply_.release_request();
   read_.body = {};
@@ -296,11 +327,11 @@ task<bool> run::open_stream() {
 
 task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadline,
                                policy::failover_plan& plan) {
-  stream_relay relay{*leg_.speaks,
-                     caller_,
-                     encode_context(),
-                     {.drop_usage_only = leg_.drop_usage_only,
-                      .keep_text = core_.keeps_texts() ? storage::trace_text_max : 0}};
+  const relay_options options{
+      .drop_usage_only = leg_.drop_usage_only,
+      .keep_text = core_.keeps_texts() && story_ == nullptr ? storage::trace_text_max : 0};
+  stream_relay relay = story_ != nullptr ? stream_relay{*leg_.speaks, story_->begin_output(attempt_), options}
+                                         : stream_relay{*leg_.speaks, caller_, encode_context(), options};
   std::string out;
   relay_state state = relay_state::open;
   std::optional<leg_end> bad;
@@ -321,7 +352,7 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
     }
     state = piece->empty() ? relay.finish(true, out) : relay.feed(*piece, out);
     if (!relay.content() && out.size() > preamble_max) state = relay_state::broken;
-    if (!relay.content() || out.empty()) continue;
+    if (!relay.content() || (out.empty() && story_ == nullptr)) continue;
     if (!streaming_) {
       core_.health().with([&](policy::health_bank& bank) { plan.content_started(bank, now()); });
       record_events(plan);
@@ -332,7 +363,12 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
         break;
       }
     }
-    if (!co_await reply_.write(out)) {
+    if (story_ != nullptr) {
+      if (auto why = story_->objection()) {
+        bad = objection_end(std::move(*why));
+        break;
+      }
+    } else if (!co_await reply_.write(out)) {
       bad = now() >= deadline_ ? timeout_end(leg_timeout::leg, true) : canceled_end();
       break;
     }
@@ -389,13 +425,22 @@ leg_end run::defect_end() const {
   return end;
 }
 
+// Nobody's fault but the output's own (STR-7).
+leg_end run::objection_end(failure why) const {
+  leg_end end;
+  end.result = {policy::leg_outcome::neutral, why.code, false, "output_refused"};
+  end.why() = std::move(why);
+  return end;
+}
+
 leg_end run::canceled_end() const {
   leg_end end;
   end.result = policy::result_of(policy::local_end::client_gone);
   end.why().code = error_code::canceled;
   end.why().message = reply_.gone().reason() == runtime::cancel_reason::shutdown
                           ? "the gateway is shutting down"
-                          : "the caller left";
+                      : reply_.gone().reason() == runtime::cancel_reason::requested ? "the run was canceled"
+                                                                                    : "the caller left";
   return end;
 }
 

@@ -45,6 +45,7 @@ void run::record_events(policy::failover_plan& plan) {
         break;
       case policy::event_kind::failover:
         switched_ = switch_note{e.from, e.to, e.reason};
+        if (story_ != nullptr) story_->switched(provider_of(e.from).name, provider_of(e.to).name, e.reason);
         record(level::warn, "ai_provider_failover", stage::note, [&](json::writer& w) {
           ids(w).member("from", provider_of(e.from).name).member("to", provider_of(e.to).name);
           w.member("reason", policy::name_of(e.reason));
@@ -122,7 +123,7 @@ void run::record_terminal(std::string_view event, std::string_view code) {
   } else {
     route_->exchanges[static_cast<std::size_t>(call_.from)]->add(code);
   }
-  if (started_recorded_ && core_.traces() != nullptr) keep_trace(code);
+  if (started_recorded_ && (core_.traces() != nullptr || story_ != nullptr)) keep_trace(code);
 }
 
 // Beside the run's end and never in its way: a trace that cannot be kept is logged, the run is as it was
@@ -133,7 +134,7 @@ void run::keep_trace(std::string_view code) {
   t.trace_id = call_.trace_id;
   t.model = read_.summary.model;
   if (!call_.who.project.empty()) t.project_id = call_.who.project;
-  if (core_.keeps_texts()) {
+  if (core_.keeps_texts() && story_ == nullptr) {
     // The body was read; the views into it end here.
     read_.body = {};
     // The store cuts at its bound and says so; there is no need to carry much more to it.
@@ -145,6 +146,10 @@ void run::keep_trace(std::string_view code) {
   t.completed_at = t.created_at = wall;
   t.started_at = wall - std::chrono::duration_cast<foundation::milliseconds>(now() - started_);
   if (code != "OK") t.code = code;
+  if (story_ != nullptr) {
+    story_->keep(std::move(t));
+    return;
+  }
   core_.traces()->keep(std::move(t));
 }
 

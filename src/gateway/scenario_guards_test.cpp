@@ -304,6 +304,22 @@ TEST(scenario_guards, T72_without_its_trace_a_run_is_as_it_was_and_the_log_says_
   EXPECT_THAT(w.fields("ai_trace_persistence_degraded", "causeCode"), ElementsAre("DB_ERROR", "DB_ERROR"));
 }
 
+// BUD-5: failed before sending, so nothing is owed; whoever ended it.
+TEST(scenario_guards, a_caller_that_leaves_while_its_provider_is_being_reached_owes_nothing) {
+  for (const bool sent : {false, true}) {
+    world w;
+    w.upstream.next(P, sent ? hangs() : fails(call_fault::connect_timeout));
+    exchange& e = w.start(in_session("s"));
+    EXPECT_EQ(open_reservations(w), 1U);
+    e.reply.gone().fire(runtime::cancel_reason::client_left);
+    w.settle();
+    EXPECT_EQ(w.count("ai_budget_released"), sent ? 0U : 1U);
+    EXPECT_EQ(w.count("ai_budget_settled"), sent ? 1U : 0U);
+    EXPECT_EQ(standing(w, account_scope::session, "local/s").settled > 0, sent);
+    EXPECT_EQ(open_reservations(w), 0U);
+  }
+}
+
 TEST(guards, a_run_leaves_each_of_its_records_in_order) {
   world w;
   w.run(in_session("s"));
@@ -375,8 +391,10 @@ TEST(scenario_guards, T95_T116_the_fold_of_the_records_is_the_live_state) {
 
   policy::ledger ledger;
   again.restore(ledger);
+  const policy::balance live_session = standing(w, account_scope::session, "local/s");
   EXPECT_EQ(ledger.of(account_scope::session, account_unit::tokens, "local/s").settled,
-            standing(w, account_scope::session, "local/s").settled);
+            live_session.settled + live_session.reserved)
+      << "what was dispatched counts in full after a crash";
   ASSERT_THAT(again.open_runs(), SizeIs(1));
   const auto& open = again.open_runs().begin()->second;
   ASSERT_THAT(open.reservations, SizeIs(1));

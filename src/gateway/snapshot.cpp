@@ -19,6 +19,8 @@ std::string_view name_of(surface s) {
       return "embeddings";
     case surface::count_tokens:
       return "count_tokens";
+    case surface::session:
+      return "session";
     case surface::other:
       return "other";
   }

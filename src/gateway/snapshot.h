@@ -15,6 +15,7 @@
 #include "gateway/price_cache.h"
 #include "observe/metrics.h"
 #include "policy/failover.h"
+#include "policy/judge_rules.h"
 #include "policy/pricing.h"
 #include "policy/rate_limit.h"
 #include "policy/retry.h"
@@ -55,8 +56,8 @@ struct provider {
 };
 
 // Where calls come in; names for metrics and logs.
-enum class surface : std::uint8_t { chat, responses, messages, embeddings, count_tokens, other };
-inline constexpr std::size_t surfaces = 6;
+enum class surface : std::uint8_t { chat, responses, messages, embeddings, count_tokens, session, other };
+inline constexpr std::size_t surfaces = 7;
 std::string_view name_of(surface s);
 
 struct target {
@@ -79,11 +80,44 @@ struct timeouts {
   duration blame_after = std::chrono::seconds{10};
 };
 
+// Of the session surface's requests (RPC-3, TMO-4, CFG-7).
+struct rpc_rules {
+  std::uint64_t max_body = 10U << 20;
+  duration timeout = std::chrono::seconds{30};
+  duration config_test = std::chrono::seconds{2};
+};
+
+// JDG-3, JDG-5.
+struct judge_rules {
+  std::string model = "gpt-4o-mini";
+  bool advanced = true;
+  double temperature = 0.1;
+  duration timeout = std::chrono::seconds{30};
+  duration ensure_timeout = std::chrono::seconds{15};
+  policy::judge_locale locale = policy::judge_locale::en;  // session.locale
+};
+
+// What session runs are held to.
+struct session_rules {
+  std::string model;            // of a run that names none; "": the first route's
+  std::string auxiliary_model;  // of auxiliary skills; "": as `model`
+  std::int64_t history_token_budget = 16'000;
+  std::size_t output_max_chars = 32'000;  // code points
+  std::size_t batch_deltas = 4;
+  duration batch_window = std::chrono::milliseconds{20};
+  duration completion_grace = std::chrono::milliseconds{20};
+  std::optional<double> temperature = 0.7;  // nothing: not sent
+  int tool_rounds = 5;
+};
+
 struct snapshot {
   std::vector<std::unique_ptr<provider>> providers;
   std::vector<route> routes;
   std::vector<std::string> patterns;  // of `routes`, in order
   timeouts time;
+  rpc_rules rpc;
+  judge_rules judge;
+  session_rules session;
   policy::retry_settings retry;
   std::uint64_t max_body = 32U << 20;
   std::uint64_t max_upstream_body = 32U << 20;

@@ -50,6 +50,18 @@ class counting_sink final : public dialect::prompt_sink {
   std::int64_t sealed_ = 0;
 };
 
+class keeping_sink final : public dialect::prompt_sink {
+ public:
+  keeping_sink(std::string& kept, std::size_t bytes_max) : kept_{kept}, bytes_max_{bytes_max} {}
+  void text(std::string_view piece) override { keep(kept_, piece, bytes_max_); }
+  void media(const dialect::media_item&) override {}
+  void tokens(std::int64_t) override {}
+
+ private:
+  std::string& kept_;
+  std::size_t bytes_max_;
+};
+
 }  // namespace
 
 stream_relay::stream_relay(const dialect::dialect& provider, const dialect::dialect& caller,
@@ -62,6 +74,10 @@ stream_relay::stream_relay(const dialect::dialect& provider, const dialect::dial
     encoder_ = caller.encoder(std::move(context));
   }
 }
+
+stream_relay::stream_relay(const dialect::dialect& provider, std::unique_ptr<dialect::stream_encoder> encoder,
+                           relay_options options)
+    : decoder_{provider.decoder()}, encoder_{std::move(encoder)}, options_{options}, words_{provider.id()} {}
 
 relay_state stream_relay::feed(std::string_view bytes, std::string& out) {
   if (state_ != relay_state::open) return state_;
@@ -170,9 +186,8 @@ std::int64_t estimate_reply(dialect::dialect_id speaks, protocol::json::value bo
 }
 
 std::string text_of_reply(dialect::dialect_id speaks, protocol::json::value body, std::size_t bytes_max) {
-  policy::token_estimate sum;
   std::string text;
-  counting_sink sink{sum, text, bytes_max};
+  keeping_sink sink{text, bytes_max};
   dialect::walk_reply(speaks, body, sink);
   return text;
 }

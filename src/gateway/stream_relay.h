@@ -36,6 +36,10 @@ class stream_relay {
   stream_relay(const dialect::dialect& provider, const dialect::dialect& caller,
                dialect::encode_context context, relay_options options);
 
+  // Every event goes to `encoder`, whatever the provider speaks.
+  stream_relay(const dialect::dialect& provider, std::unique_ptr<dialect::stream_encoder> encoder,
+               relay_options options);
+
   // Appends to `out` what goes on to the caller. Bytes behind the end marker are ignored.
   relay_state feed(std::string_view bytes, std::string& out);
   // The provider's body has ended (`whole`: its HTTP framing is complete). Ended where the dialect's end

@@ -55,6 +55,8 @@ void write_providers(json::writer& w, gateway::core& shared, instant now, wall_t
 std::int64_t limit_of(const gateway::snapshot& served, const policy::key_table& keys,
                       const gateway::account_name& account) {
   if (account.scope == policy::account_scope::project) return served.project_token_budget;
+  if (account.scope == policy::account_scope::guard)
+    return 0;  // the cost guard's, which the ledger only counts
   // "<key>/<session>" and "<key>@<period>" begin with the key's id.
   std::string_view key =
       account.id.substr(0, account.id.find(account.scope == policy::account_scope::session ? '/' : '@'));

@@ -154,7 +154,7 @@ class scripted_upstream final : public runtime::upstream_client {
     return n;
   }
 
-  runtime::task<std::expected<std::unique_ptr<runtime::upstream_reply>, call_fault>> call(
+  runtime::task<std::expected<std::unique_ptr<runtime::upstream_reply>, runtime::call_end>> call(
       const runtime::origin& to, std::string_view head, std::string_view body, runtime::call_deadlines by,
       runtime::cancel_source* cancel) override {
     call_record& seen = calls_.emplace_back();
@@ -167,14 +167,18 @@ class scripted_upstream final : public runtime::upstream_client {
     open_mark mark{seen, loop_};
     const behavior& b = seen.did;
     const bool connecting = b.what == behavior::kind::fault && b.fault == call_fault::connect_timeout;
+    const auto ended = [&](call_fault fault) {
+      const bool sent =
+          !connecting && fault != call_fault::dns && fault != call_fault::tls && fault != call_fault::connect;
+      return std::unexpected{runtime::call_end{fault, sent}};
+    };
     const instant limit = connecting ? std::min(by.connect, by.first_byte) : by.first_byte;
     const bool silent = b.what == behavior::kind::hang || connecting;
     const waited end = co_await wait(silent ? foundation::never : loop_.now() + b.delay, limit, cancel);
-    if (end == waited::canceled) co_return std::unexpected{call_fault::canceled};
-    if (end == waited::timeout) {
-      co_return std::unexpected{connecting ? call_fault::connect_timeout : call_fault::first_byte_timeout};
-    }
-    if (b.what == behavior::kind::fault) co_return std::unexpected{b.fault};
+    if (end == waited::canceled) co_return ended(call_fault::canceled);
+    if (end == waited::timeout)
+      co_return ended(connecting ? call_fault::connect_timeout : call_fault::first_byte_timeout);
+    if (b.what == behavior::kind::fault) co_return ended(b.fault);
     co_return std::make_unique<scripted_reply>(*this, seen, std::move(mark));
   }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "app/command/commands.h"
+#include "app/command/verify_journal.h"
 #include "app/configuration_values.h"
 #include "foundation/text.h"
 #include "foundation/time.h"
@@ -194,12 +195,12 @@ int verify(const audit_options& options, const place& where, journal::file_syste
     }
     request.shipped = std::move(*shipped);
   }
-  request.live = held_by_gateway(where.data);
-  const journal::survey seen = journal::verify(files, request);
+  const auto [seen, live] =
+      verify_journal(files, std::move(request), [&] { return held_by_gateway(where.data); });
   if (options.json) {
-    terminal.out << to_json(where.journal, seen, request.live) << '\n';
+    terminal.out << to_json(where.journal, seen, live) << '\n';
   } else {
-    print_verdict(where.journal, seen, request.live, terminal.out);
+    print_verdict(where.journal, seen, live, terminal.out);
   }
   return seen.fault ? 1 : 0;
 }

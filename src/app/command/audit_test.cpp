@@ -13,6 +13,7 @@
 
 #include "app/cli.h"
 #include "app/command/commands.h"
+#include "app/command/verify_journal.h"
 #include "app/process.h"
 #include "journal/journal_kit.h"
 #include "journal/posix_files.h"
@@ -156,6 +157,76 @@ TEST_F(audit_command, a_tail_in_flight_is_no_fault_while_the_lock_is_held) {
   EXPECT_THAT(seen.out, Not(HasSubstr("note:")));
   EXPECT_EQ(script("verify").out, seen.out);
   ::close(lock);
+}
+
+// A file system that lets something happen when a file is opened for reading.
+class eventful_files final : public journal::file_system {
+ public:
+  std::string at;  // a part of the file's name
+  std::function<void()> happens;
+
+  journal::io<std::unique_ptr<journal::file>> open(const std::string& path,
+                                                   journal::open_mode mode) override {
+    // The picture before opens each file first; what is meant is the survey's look behind it.
+    if (happens && path.find(at) != std::string::npos && ++opened_ == 2) std::exchange(happens, nullptr)();
+    return files_.open(path, mode);
+  }
+  journal::io<std::vector<std::string>> list(const std::string& d) override { return files_.list(d); }
+  journal::io<void> rename(const std::string& a, const std::string& b) override {
+    return files_.rename(a, b);
+  }
+  journal::io<void> remove(const std::string& p) override { return files_.remove(p); }
+  journal::io<void> make_directory(const std::string& p) override { return files_.make_directory(p); }
+  journal::io<void> sync_directory(const std::string& p) override { return files_.sync_directory(p); }
+
+ private:
+  journal::posix_files files_;
+  int opened_ = 0;
+};
+
+TEST_F(audit_command, a_gateway_that_starts_or_stops_while_the_journal_is_read_changes_no_verdict) {
+  const std::string segment = settings.dir + "/00000000000000000001.seg";
+  journal::survey_request request;
+  request.dir = settings.dir;
+  {
+    // It starts and writes: the survey, which took the journal for a resting one, meets half a record.
+    bool held = false;
+    eventful_files files;
+    files.at = "checkpoints.jsonl";
+    files.happens = [&] {
+      held = true;
+      std::ofstream{settings.dir + "/checkpoints.jsonl", std::ios::app} << "half a line";
+    };
+    const auto verdict = verify_journal(files, request, [&] { return held; });
+    EXPECT_FALSE(verdict.seen.fault) << to_text(*verdict.seen.fault);
+    EXPECT_TRUE(verdict.live);
+    std::filesystem::resize_file(settings.dir + "/checkpoints.jsonl",
+                                 std::filesystem::file_size(settings.dir + "/checkpoints.jsonl") - 11);
+  }
+  {
+    // It comes and goes in between.
+    eventful_files files;
+    files.at = ".seg";
+    files.happens = [&] { write({R"({"event":"later","runId":"run-3","traceId":"ccc"})"}); };
+    const auto verdict = verify_journal(files, request, [] { return false; });
+    EXPECT_FALSE(verdict.seen.fault) << to_text(*verdict.seen.fault);
+    EXPECT_EQ(verdict.seen.last, 8U) << "what is said is said of the journal as it is now";
+  }
+  {
+    // It stops, and somebody has removed a state: at rest that is a fault.
+    bool held = true;
+    eventful_files files;
+    files.at = ".seg";
+    files.happens = [&] {
+      held = false;
+      for (const auto& file : std::filesystem::directory_iterator{settings.dir}) {
+        if (file.path().extension() == ".state") std::filesystem::remove(file.path());
+      }
+    };
+    const auto verdict = verify_journal(files, request, [&] { return held; });
+    EXPECT_TRUE(verdict.seen.fault);
+    EXPECT_FALSE(verdict.live);
+  }
 }
 
 TEST_F(audit_command, show_prints_the_records_of_a_trace_or_a_run) {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "app/journal_note.h"
 #include "gateway/state_fold.h"
 #include "journal/journal.h"
 #include "journal/posix_files.h"
@@ -36,10 +37,8 @@ struct opened_desk::record_keeper {
     return {};
   }
 
-  void note(std::string_view event_json) {
-    journal::batch added;
-    added.add(time.wall(), event_json);
-    records->append(added, journal::durability::power, nullptr, 0);
+  bool note(std::string_view event_json) {
+    return note_and_wait(*records, time.wall(), event_json, journal::durability::power);
   }
 
   const foundation::clock& time;
@@ -70,6 +69,23 @@ std::expected<std::unique_ptr<opened_desk>, int> opened_desk::open(const desk_pl
   return made;
 }
 
+// Takes the directory, or finds the gateway that has it: true. A command holds it for a moment only, and a
+// gateway that starts or stops has it while nobody answers on its socket: both are worth some patience.
+std::expected<bool, std::string> opened_desk::take_or_find_gateway(const std::string& dir) {
+  for (int tries = 0; tries < 4; ++tries) {
+    auto taken = data_directory::take(dir);
+    if (taken) {
+      directory_.emplace(std::move(*taken));
+      return false;
+    }
+    if (taken.error().problem != directory_problem::held) return std::unexpected{taken.error().message};
+    if (control_client{dir}.answers()) return true;
+  }
+  return std::unexpected{"another tidegate process holds " + dir +
+                         " and does not answer on its control socket: a command that is still at work, or a "
+                         "gateway that is starting or stopping; try again in a moment"};
+}
+
 std::expected<void, std::string> opened_desk::open_local(const configuration& settings, desk_use use,
                                                          const environment& env) {
   const std::string& dir = settings.storage.dir;
@@ -77,20 +93,20 @@ std::expected<void, std::string> opened_desk::open_local(const configuration& se
   if (use != desk_use::make && !has_database(dir)) {
     stores_ = storage::memory::make(nullptr);
   } else {
-    auto taken = data_directory::take(dir);
-    if (!taken && taken.error().problem == directory_problem::held) {
+    auto gateway = take_or_find_gateway(dir);
+    if (!gateway) return std::unexpected{std::move(gateway.error())};
+    if (*gateway) {
       desk_ = std::make_unique<control_client>(dir);
       return {};
     }
-    if (!taken) return std::unexpected{taken.error().message};
-    directory_.emplace(std::move(*taken));
     auto opened = storage::sqlite::open({.path = directory_->database()}, nullptr);
     if (!opened) return std::unexpected{std::move(opened.error())};
     stores_ = std::move(*opened);
     if (use != desk_use::look) {
       records_ = std::make_unique<record_keeper>(time_);
       if (auto ready = records_->open(settings, directory_->journal()); !ready) return ready;
-      hooks.event = [this](std::string_view event_json) { records_->note(event_json); };
+      hooks.event = [this](std::string_view event_json) { return records_->note(event_json); };
+      hooks.recording = [this] { return !records_->records->stopped(); };
     }
   }
   auto ring = keyring::open(*stores_, master_key_source_of(settings, env), rules_of(settings), time_, nullptr,

@@ -37,6 +37,7 @@ class opened_desk {
   opened_desk();
   std::expected<void, std::string> open_local(const configuration& settings, desk_use use,
                                               const environment& env);
+  std::expected<bool, std::string> take_or_find_gateway(const std::string& dir);
 
   foundation::system_clock time_;
   std::optional<data_directory> directory_;

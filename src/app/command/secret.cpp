@@ -11,6 +11,7 @@
 #include "app/command/commands.h"
 #include "app/command/desk.h"
 #include "app/command/table.h"
+#include "foundation/text.h"
 #include "protocol/json/json.h"
 
 namespace tidegate::app::command {
@@ -78,11 +79,14 @@ void prompt() {
 }
 
 int set(key_desk& desk, const std::string& name, std::string value, console& terminal) {
+  const bool clears = foundation::trim(value).empty();
   const auto done = ask<surface::secret_outcome>(
       [&](auto answer) { desk.set_secret(name, std::move(value), std::move(answer)); });
   if (!done) return report(done.error(), terminal);
   if (!done->warning.empty()) terminal.err << "tidegate: warning: " << done->warning << '\n';
-  terminal.out << name << (done->changed ? ": changed\n" : ": as before\n");
+  const std::string_view ended =
+      clears ? (done->changed ? "removed" : "there was none") : (done->changed ? "changed" : "as before");
+  terminal.out << name << ": " << ended << '\n';
   return 0;
 }
 

@@ -53,6 +53,7 @@ void route_to_mock(configuration& settings, const std::string& address) {
       {"claude-*", failover_mode::automatic, {{"mock-anthropic", ""}, {"mock-openai", "gpt-mock"}}});
   settings.routes.push_back(
       {"*", failover_mode::automatic, {{"mock-openai", ""}, {"mock-anthropic", "claude-mock"}}});
+  if (settings.session.model.empty()) settings.session.model = "gpt-mock";
 }
 
 // Before the first thread (the log's): a thread that does not block them would take a signal that comes while
@@ -184,7 +185,7 @@ class serving {
     service_->node().drain();
     const auto until = time_.now() + drain_timeout;
     constexpr timespec tick{0, 5'000'000};
-    while (service_->node().open_connections() > 0 && time_.now() < until) {
+    while (!service_->node().quiet() && time_.now() < until) {
       // A second signal ends the patience.
       const int again = sigtimedwait(&set, nullptr, &tick);
       if (again == SIGTERM || again == SIGINT) break;

@@ -1,0 +1,143 @@
+// An execution's turn: the skill's checks, the chat's places, the queue, the prompt (RES-5, CHAT-7, PRM-4).
+#include <algorithm>
+#include <utility>
+
+#include "policy/history.h"
+#include "session/execution.h"
+
+namespace tidegate::session {
+
+using foundation::error_code;
+using foundation::failure;
+using runtime::task;
+
+task<std::optional<failure>> execution::take_turn(candidate_run& who) {
+  if (turn_state_ == progress::none) {
+    turn_state_ = progress::under_way;
+    turn_failure_ = co_await prepare();
+    turn_state_ = progress::over;
+    turn_taken_.fire();
+  } else if (turn_state_ == progress::under_way) {
+    co_await turn_taken_;
+  }
+  if (turn_failure_) co_return turn_failure_;
+  if (request_.candidates == 1) co_return std::nullopt;
+  auto slot = co_await ticket_.extra(who.gone());
+  if (!slot) co_return std::move(slot.error());
+  who.hold(std::move(*slot));
+  co_return std::nullopt;
+}
+
+task<std::optional<failure>> execution::prepare() {
+  if (auto why = choose_skill()) co_return why;
+  if (auto why = co_await take_places()) co_return why;
+  if (auto why = co_await wait_in_queue()) co_return why;
+  co_return co_await compose();
+}
+
+std::optional<failure> execution::choose_skill() const {
+  auto chosen = skills_->select(request_.skill_id, request_.has_selection, material());
+  // A round that goes on has been given its input already.
+  if (!chosen && round_ && chosen.error().code == error_code::skill_input_empty) return std::nullopt;
+  if (!chosen) return std::move(chosen.error());
+  return std::nullopt;
+}
+
+task<std::optional<failure>> execution::take_places() {
+  if (!chats_here()) co_return std::nullopt;
+  chats::asked_places wanted;
+  wanted.project = request_.context.project_id;
+  if (!request_.context.session_id.empty()) wanted.session = request_.context.session_id;
+  if (!request_.context.message_id.empty()) wanted.message = request_.context.message_id;
+  auto places = co_await world_.stories.take_places(services_, who_, std::move(wanted));
+  if (!places) co_return std::move(places.error());
+  places_ = std::move(*places);
+  co_return std::nullopt;
+}
+
+task<std::optional<failure>> execution::wait_in_queue() {
+  const gateway::call c = call_of(*candidates_.front());
+  account_ = c.who.session_account;
+  session_ = policy::session_key_of({.client_key = who_.id,
+                                     .session = request_.context.session_id,
+                                     .project = request_.context.project_id,
+                                     .document = request_.context.document_id,
+                                     .stored_chat = chats_here() && !request_.context.session_id.empty()});
+  auto entered = world_.queue.enter(services_.loop, {.run_id = id_,
+                                                     .trace_id = trace_id_,
+                                                     .session = session_,
+                                                     .project = request_.context.project_id,
+                                                     .key_id = who_.id,
+                                                     .session_id = request_.context.session_id});
+  if (!entered) co_return std::move(entered.error());
+  ticket_ = std::move(*entered);
+  queued_ = true;
+  if (!ticket_.at_once()) {
+    waited_ = true;
+    answer_due_.fire();
+  }
+  auto started = co_await ticket_.started(candidates_.front()->gone());
+  if (!started) co_return std::move(started.error());
+  co_return std::nullopt;
+}
+
+task<std::optional<failure>> execution::compose() {
+  if (round_) {
+    write_body(messages_);
+    co_return std::nullopt;
+  }
+  std::vector<storage::chat_message> history;
+  if (places_) {
+    // An LLM token is at most four bytes: nothing that would fit is left behind.
+    const auto bytes =
+        static_cast<std::size_t>(std::max<std::int64_t>(snapshot_->session.history_token_budget * 4, 1));
+    auto read = co_await world_.stories.history(services_, places_, bytes);
+    if (!read) co_return std::move(read.error());
+    history = std::move(*read);
+  }
+  const std::string system = policy::assemble_prompt(
+      {.identity = skills_->identity(),
+       .user_rules = request_.context.user_rules,
+       .skill = skill_ != nullptr ? std::string_view{skill_->definition.prompt} : std::string_view{},
+       .mode_hint = policy::mode_hint(request_.mode),
+       .memory = request_.context.memory,
+       .context = request_.context.text});
+  messages_ = messages_of(system, history);
+  write_body(messages_);
+  co_return std::nullopt;
+}
+
+// CHAT-7.
+std::string execution::messages_of(std::string_view system,
+                                   std::span<const storage::chat_message> history) const {
+  std::vector<policy::history_message> said;
+  said.reserve(history.size());
+  for (const storage::chat_message& m : history) {
+    said.push_back(
+        {m.role == storage::chat_role::user ? policy::chat_role::user : policy::chat_role::assistant,
+         m.content});
+  }
+  const auto kept = policy::keep_history(system, said, user_text_, snapshot_->session.history_token_budget);
+  std::string out;
+  const auto add = [&](std::string_view role, std::string_view text) {
+    if (!out.empty()) out += ',';
+    json::writer{out}.begin_object().member("role", role).member("content", text).end_object();
+  };
+  if (!system.empty()) add("system", system);
+  for (std::size_t i = kept.first; i < said.size(); ++i)
+    add(said[i].role == policy::chat_role::user ? "user" : "assistant", said[i].text);
+  add("user", user_text_);
+  return out;
+}
+
+void execution::write_body(std::string_view messages) {
+  body_.clear();
+  json::writer w{body_};
+  w.begin_object().member("model", model()).member("stream", request_.stream);
+  w.key("messages").raw("[" + std::string{messages} + "]");
+  if (snapshot_->session.temperature) w.member("temperature", *snapshot_->session.temperature);
+  if (!request_.tools.empty()) w.key("tools").raw(request_.tools);
+  w.end_object();
+}
+
+}  // namespace tidegate::session
