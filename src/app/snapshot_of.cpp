@@ -88,6 +88,7 @@ gateway::session_rules session_of(const session_settings& from) {
   return {.model = from.model,
           .auxiliary_model = from.auxiliary_model,
           .history_token_budget = static_cast<std::int64_t>(from.history_token_budget),
+          .compaction = from.compaction,
           .output_max_chars = from.output_max_chars,
           .batch_deltas = from.batch_deltas,
           .batch_window = from.batch_window,

@@ -102,6 +102,7 @@ struct session_rules {
   std::string model;            // of a run that names none; "": the first route's
   std::string auxiliary_model;  // of auxiliary skills; "": as `model`
   std::int64_t history_token_budget = 16'000;
+  bool compaction = false;
   std::size_t output_max_chars = 32'000;  // code points
   std::size_t batch_deltas = 4;
   duration batch_window = std::chrono::milliseconds{20};

@@ -26,6 +26,7 @@
 #include "session/run_pushes.h"
 #include "session/run_request.h"
 #include "session/skill_registry.h"
+#include "session/summary_cache.h"
 #include "session/usage.h"
 #include "storage/trace_store.h"
 
@@ -45,6 +46,7 @@ struct run_world {
   tool_desk& tools;
   storage::trace_store& traces;
   live_runs& live;
+  summary_cache& summaries;
 };
 
 class execution final : public live_run, public std::enable_shared_from_this<execution> {
@@ -81,6 +83,7 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
 
  private:
   friend class candidate_run;
+  class model_summaries;
   enum class progress : std::uint8_t { none, under_way, over };
 
   // --- what the candidates ask
@@ -109,7 +112,8 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
   runtime::task<std::optional<foundation::failure>> take_places();
   runtime::task<std::optional<foundation::failure>> wait_in_queue();
   runtime::task<std::optional<foundation::failure>> compose();
-  std::string messages_of(std::string_view system, std::span<const storage::chat_message> history) const;
+  // What of the history is sent, as elements of the body's array (CHAT-7, CHAT-8).
+  runtime::task<std::string> messages_of(std::string system, std::vector<storage::chat_message> history);
   void write_body(std::string_view messages);
   // Of a round whose results have come: the answers are pushed; true: the request ends here.
   bool ends_at_results();

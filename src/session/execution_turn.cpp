@@ -4,12 +4,36 @@
 
 #include "policy/history.h"
 #include "session/execution.h"
+#include "session/history_compactor.h"
+#include "session/metered_call.h"
 
 namespace tidegate::session {
 
 using foundation::error_code;
 using foundation::failure;
 using runtime::task;
+
+// Summaries are the run's own caller's calls (CHAT-8), to the model of auxiliary work.
+class execution::model_summaries final : public summarizer {
+ public:
+  explicit model_summaries(execution& run) : run_{run} {}
+  task<std::expected<std::string, failure>> summarize(std::string text, std::int64_t tokens_max) override {
+    model_question q;
+    const std::string& auxiliary = run_.snapshot_->session.auxiliary_model;
+    q.model = auxiliary.empty() ? run_.model() : auxiliary;
+    q.system = summary_instruction();
+    q.user = std::move(text);
+    q.max_tokens = tokens_max;
+    q.timeout = run_timeout_default;
+    q.skill = "compaction";
+    q.project = run_.request_.context.project_id;
+    return ask_model(run_.world_, std::move(q), {run_.who_, run_.trace_id_, run_.services_},
+                     run_.candidates_.front()->gone());
+  }
+
+ private:
+  execution& run_;
+};
 
 task<std::optional<failure>> execution::take_turn(candidate_run& who) {
   if (turn_state_ == progress::none) {
@@ -88,46 +112,57 @@ task<std::optional<failure>> execution::compose() {
   }
   std::vector<storage::chat_message> history;
   if (places_) {
-    // An LLM token is at most four bytes: nothing that would fit is left behind.
+    // An LLM token is at most four bytes: nothing that would fit is left behind. Summaries are made of what
+    // would not.
+    const gateway::session_rules& rules = snapshot_->session;
     const auto bytes =
-        static_cast<std::size_t>(std::max<std::int64_t>(snapshot_->session.history_token_budget * 4, 1));
+        rules.compaction
+            ? std::size_t{0}
+            : static_cast<std::size_t>(std::max<std::int64_t>(rules.history_token_budget * 4, 1));
     auto read = co_await world_.stories.history(services_, places_, bytes);
     if (!read) co_return std::move(read.error());
     history = std::move(*read);
   }
-  const std::string system = policy::assemble_prompt(
+  std::string system = policy::assemble_prompt(
       {.identity = skills_->identity(),
        .user_rules = request_.context.user_rules,
        .skill = skill_ != nullptr ? std::string_view{skill_->definition.prompt} : std::string_view{},
        .mode_hint = policy::mode_hint(request_.mode),
        .memory = request_.context.memory,
        .context = request_.context.text});
-  messages_ = messages_of(system, history);
+  messages_ = co_await messages_of(std::move(system), std::move(history));
   write_body(messages_);
   co_return std::nullopt;
 }
 
-// CHAT-7.
-std::string execution::messages_of(std::string_view system,
-                                   std::span<const storage::chat_message> history) const {
-  std::vector<policy::history_message> said;
+task<std::string> execution::messages_of(std::string system, std::vector<storage::chat_message> history) {
+  std::vector<chat_line> said;
   said.reserve(history.size());
-  for (const storage::chat_message& m : history) {
-    said.push_back(
-        {m.role == storage::chat_role::user ? policy::chat_role::user : policy::chat_role::assistant,
-         m.content});
+  for (storage::chat_message& m : history) {
+    const bool users = m.role == storage::chat_role::user;
+    said.push_back({users ? policy::chat_role::user : policy::chat_role::assistant, std::move(m.content)});
   }
-  const auto kept = policy::keep_history(system, said, user_text_, snapshot_->session.history_token_budget);
+  const std::int64_t budget = snapshot_->session.history_token_budget;
+  if (snapshot_->session.compaction) {
+    model_summaries by{*this};
+    said = co_await compact_history(services_.loop, world_.summaries, by, system, std::move(said), user_text_,
+                                    budget);
+  } else {
+    std::vector<policy::history_message> views;
+    views.reserve(said.size());
+    for (const chat_line& l : said) views.push_back({l.role, l.text});
+    const auto kept = policy::keep_history(system, views, user_text_, budget);
+    said.erase(said.begin(), said.begin() + static_cast<std::ptrdiff_t>(kept.first));
+  }
   std::string out;
   const auto add = [&](std::string_view role, std::string_view text) {
     if (!out.empty()) out += ',';
     json::writer{out}.begin_object().member("role", role).member("content", text).end_object();
   };
   if (!system.empty()) add("system", system);
-  for (std::size_t i = kept.first; i < said.size(); ++i)
-    add(said[i].role == policy::chat_role::user ? "user" : "assistant", said[i].text);
+  for (const chat_line& l : said) add(l.role == policy::chat_role::user ? "user" : "assistant", l.text);
   add("user", user_text_);
-  return out;
+  co_return out;
 }
 
 void execution::write_body(std::string_view messages) {

@@ -15,9 +15,9 @@ namespace {
 // Collects the reply's text; everything else of the story is nothing to a plain question.
 class plain_story final : public gateway::reply_sink, public gateway::story {
  public:
-  plain_story(run_world& world, const model_question& asked, const request_context& context,
-              std::string run_id, runtime::cancel_source& cancel)
-      : world_{world}, asked_{asked}, context_{context}, run_id_{std::move(run_id)}, cancel_{cancel} {}
+  plain_story(run_world& world, const model_question& asked, asker by, std::string run_id,
+              runtime::cancel_source& cancel)
+      : world_{world}, asked_{asked}, context_{by}, run_id_{std::move(run_id)}, cancel_{cancel} {}
 
   std::expected<std::string, failure> outcome() {
     if (why_) return std::unexpected{std::move(*why_)};
@@ -104,7 +104,7 @@ class plain_story final : public gateway::reply_sink, public gateway::story {
  private:
   run_world& world_;
   const model_question& asked_;
-  const request_context& context_;
+  const asker context_;
   const std::string run_id_;
   runtime::cancel_source& cancel_;
   bool ended_ = false;
@@ -117,6 +117,11 @@ class plain_story final : public gateway::reply_sink, public gateway::story {
 task<std::expected<std::string, failure>> metered_calls::ask(model_question question,
                                                              request_context& context,
                                                              runtime::cancel_source& cancel) {
+  return ask_model(world_, std::move(question), {context.who, context.trace_id, context.services}, cancel);
+}
+
+task<std::expected<std::string, failure>> ask_model(run_world& world, model_question question, asker context,
+                                                    runtime::cancel_source& cancel) {
   gateway::call c;
   c.dialect = dialect::dialect_id::openai_chat;
   c.from = gateway::surface::session;
@@ -130,10 +135,10 @@ task<std::expected<std::string, failure>> metered_calls::ask(model_question ques
   c.who.key = context.who.id;
   c.who.policy = context.who.policy;
   c.who.project = question.project;
-  plain_story told{world_, question, context, c.run_id, cancel};
+  plain_story told{world, question, context, c.run_id, cancel};
   c.session = &told;
   try {
-    co_await gateway::run_exchange(world_.core, context.services, c, told);
+    co_await gateway::run_exchange(world.core, context.services, c, told);
   } catch (const std::exception&) {
     // Its terminal is on the record.
   }

@@ -530,6 +530,25 @@ TEST(runs, a_chat_turn_is_stored_whole_and_read_by_the_next_run) {  // CHAT-4
   EXPECT_THAT(w.upstream.last(P)->body, HasSubstr("what is it?"));
 }
 
+TEST(runs, with_compaction_on_old_messages_are_summarised_not_dropped) {  // CHAT-8
+  setup s;
+  s.adjust = [](gateway::snapshot& n) {
+    n.session.compaction = true;
+    n.session.history_token_budget = 1'500;  // the system text is some 800 of it
+    n.policies.front().requests_per_minute = 0;
+  };
+  session_world w{s};
+  const std::string longer(4'000, 'x');
+  ASSERT_EQ(w.call("ai:skill:run", talk("remember " + longer)).code(), "OK");
+  w.upstream.next(P, answers("summary of it"));
+  ASSERT_EQ(w.call("ai:skill:run", talk("and now?")).code(), "OK");
+  EXPECT_EQ(w.upstream.count(P), 3U);
+  EXPECT_THAT(w.upstream.last(P)->body, HasSubstr("summary of it"));
+  EXPECT_THAT(w.upstream.last(P)->body, testing::Not(HasSubstr(longer)));
+  ASSERT_EQ(w.call("ai:skill:run", talk("and then?")).code(), "OK");
+  EXPECT_EQ(w.upstream.count(P), 4U) << "the summary is kept";
+}
+
 TEST(runs, a_failed_chat_run_leaves_no_message_and_no_place) {  // CHAT-2, CHAT-4
   service_settings settings;
   settings.chat_capacity = 2;
@@ -638,6 +657,36 @@ TEST(runs, a_round_whose_tools_all_failed_ends_without_a_call) {  // TOOL-3
 }
 
 // --- the other surfaces' sides
+
+TEST(runs, T128_v1_calls_of_one_session_go_one_at_a_time_and_share_the_queue) {
+  session_world w;
+  w.upstream.always(P, answers().after(100ms));
+  kit::ask a;
+  a.who.key = "k1";
+  a.who.session = "s";
+  std::vector<kit::exchange*> all;
+  for (int i = 0; i < 3; ++i) all.push_back(&w.world::start(a));
+  channel_call& run = w.start_run(in_session("s"));
+  for (kit::exchange* e : all) w.world::finish(*e);
+  w.finish(run);
+  for (kit::exchange* e : all) EXPECT_EQ(e->code(), "OK");
+  EXPECT_EQ(run.code(), "OK");
+  EXPECT_EQ(most_at_once(w), 1U);
+}
+
+TEST(runs, a_v1_caller_that_leaves_the_queue_calls_nobody) {
+  session_world w;
+  w.upstream.always(P, answers().after(100ms));
+  kit::ask a;
+  a.who.session = "s";
+  kit::exchange& first = w.world::start(a);
+  kit::exchange& second = w.world::start(a);
+  second.reply.gone().fire(runtime::cancel_reason::client_left);
+  w.world::finish(second);
+  w.world::finish(first);
+  EXPECT_EQ(w.upstream.calls().size(), 1U);
+  EXPECT_EQ(w.fields("ai_run_refused", "code").back(), "CANCELED");
+}
 
 TEST(runs, a_run_without_a_model_takes_the_configured_one) {  // RTE-1
   setup s;

@@ -33,7 +33,7 @@ struct service::parts {
         guards{shared, stores.settings(), log, settings.guard,
                [&owner](const cost_alert& alert) { owner.on_alert(alert); }},
         tools{policy::tool_book{settings.tools, foundation::system_seed()}},
-        world{shared, queue, hub, skills, stories, usage, guards, tools, stores.traces(), live},
+        world{shared, queue, hub, skills, stories, usage, guards, tools, stores.traces(), live, summaries},
         models{world},
         critic{shared, models,
                [this](push p) {
@@ -58,6 +58,7 @@ struct service::parts {
   usage_book usage;
   cost_guards guards;
   tool_desk tools;
+  summary_cache summaries;
   run_world world;
   metered_calls models;
   judge critic;
@@ -124,6 +125,7 @@ void service::close_pushes() { parts_->hub.close(); }
 
 // Told in the run's own loop, where its other pushes come from: their order is then what its client sees.
 void service::on_news(const gateway::queue_news& news) {
+  parts_->core.metrics().queue_depth(static_cast<std::int64_t>(parts_->queue.count().waiting));
   if (!news.run.told) return;
   live_runs::found found = parts_->live.find(news.run.run_id);
   if (found.run == nullptr) return;

@@ -202,7 +202,7 @@ void usage_table::record(std::vector<usage_call> calls, done<void> answer) {
     }
     return {};
   };
-  worker_.submit<void>(durability::process, bytes, std::move(work), std::move(answer));
+  worker_.submit<void>(durability::process, bytes, std::move(work), std::move(answer), urgency::later);
 }
 
 void usage_table::list(usage_filter filter, std::size_t limit, done<std::vector<usage_request>> answer) {
