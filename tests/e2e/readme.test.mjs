@@ -23,13 +23,15 @@ for (const [at, code] of examples.entries()) {
     // Only the port differs from what is printed.
     const { stdout } = await promisify(execFile)('sh', ['-ec', code.replaceAll('http://127.0.0.1:8787', gateway.url)]);
     if (code.includes('"stream": true')) {
-      const end = code.includes('/v1/messages') ? 'event: message_stop' : 'data: [DONE]';
+      const end = code.includes('/v1/messages') ? 'event: message_stop'
+        : code.includes('/rpc/') ? 'event: skill:stream:done' : 'data: [DONE]';
       assert.ok(stdout.includes(end), stdout);
       assert.ok(!stdout.includes('"error"'), stdout);
     } else {
       const reply = JSON.parse(stdout);
       assert.equal(reply.error, undefined, stdout);
-      assert.ok((reply.choices ?? reply.content ?? reply.data).length > 0, stdout);
+      if (code.includes('/rpc/')) assert.ok(reply.ok && reply.data.outputText.length > 0, stdout);
+      else assert.ok((reply.choices ?? reply.content ?? reply.data).length > 0, stdout);
     }
   });
 }
