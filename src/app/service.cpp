@@ -230,6 +230,11 @@ void service::purge_old() {
         [&](auto answer) { stores_->replies().purge(wall - reply_age, purge_rows, std::move(answer)); });
     if (!gone || *gone < purge_rows) break;
   }
+  for (;;) {
+    const auto gone = storage::wait_for<std::size_t>(
+        [&](auto answer) { stores_->usage().purge(wall - trace_age, purge_rows, std::move(answer)); });
+    if (!gone || *gone < purge_rows) break;
+  }
   policy::stale_rule stale;
   stale.session_idle = trace_age;  // a session's account goes with the traces of its last runs
   if (!project_budget) stale.project_idle = trace_age;

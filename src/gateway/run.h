@@ -193,6 +193,7 @@ class run {
     policy::switch_reason reason;
   };
   std::optional<switch_note> switched_;
+  bool tripped_ = false;  // a breaker, by a failure of this run
 
   std::unique_ptr<failure> refusal_;
   bool started_recorded_ = false;

@@ -291,6 +291,7 @@ void run::account(const leg_end& end, const std::optional<bill>& charged) {
   told.model = targets_[current_].model;
   told.charged = charged.has_value();
   told.priced = price_ != nullptr;
+  told.stale_price = price_ != nullptr && price_->owners && snapshot_->prices->stale(services_.loop.wall());
   told.took = now() - leg_started_;
   if (charged) {
     told.usage = used_of(end);

@@ -227,8 +227,7 @@ TEST(run_queue, queue_wait_ends_a_wait_as_skill_timeout_of_the_queue) {
   EXPECT_EQ(w.news.of("b"), "queued:1 timeout:0");
 }
 
-// T33, T34
-TEST(run_queue, a_slot_is_taken_back_and_what_its_run_says_later_does_not_count) {
+TEST(run_queue, T33_T34_a_slot_is_taken_back_and_what_its_run_says_later_does_not_count) {
   world w{{.slot_recovery = 40ms}};
   const auto a = w.enter("a");
   const auto b = w.enter("b");

@@ -36,6 +36,7 @@ void run::record_events(policy::failover_plan& plan) {
     };
     switch (e.kind) {
       case policy::event_kind::degraded:
+        tripped_ = true;
         record(level::warn, "ai_provider_degraded", stage::note, [&](json::writer& w) {
           ids(w).member("provider", p.name).member("baseUrl", p.url.text());
           w.member("failures", static_cast<std::int64_t>(e.failures)).member("reason", e.detail);
@@ -43,14 +44,19 @@ void run::record_events(policy::failover_plan& plan) {
         metrics.breaker_state(observe::breaker_gauge::open);
         metrics.breaker_transition("open");
         break;
-      case policy::event_kind::failover:
-        switched_ = switch_note{e.from, e.to, e.reason};
-        if (story_ != nullptr) story_->switched(provider_of(e.from).name, provider_of(e.to).name, e.reason);
+      case policy::event_kind::failover: {
+        // Behind a stream that broke, the plan finds degraded what this run itself has tripped (FO-3).
+        const auto reason = tripped_ && e.reason == policy::switch_reason::primary_degraded
+                                ? policy::switch_reason::primary_unavailable
+                                : e.reason;
+        switched_ = switch_note{e.from, e.to, reason};
+        if (story_ != nullptr) story_->switched(provider_of(e.from).name, provider_of(e.to).name, reason);
         record(level::warn, "ai_provider_failover", stage::note, [&](json::writer& w) {
           ids(w).member("from", provider_of(e.from).name).member("to", provider_of(e.to).name);
-          w.member("reason", policy::name_of(e.reason));
+          w.member("reason", policy::name_of(reason));
         });
         break;
+      }
       case policy::event_kind::half_open_probe:
         record(level::info, "ai_provider_half_open_probe", stage::note,
                [&](json::writer& w) { ids(w).member("provider", p.name); });

@@ -25,6 +25,7 @@ struct leg_account {
   bool charged = false;            // false: released
   std::int64_t micro_usd = 0;
   bool priced = false;
+  bool stale_price = false;  // the owner's, from a table that is too old (COST-1)
   foundation::duration took{};
 };
 

@@ -31,8 +31,9 @@ policy::principal key_for(std::string project) {
 }
 
 struct world : kit::channel_world {
-  explicit world(std::unique_ptr<storage::stores> with = nullptr) {
-    if (with) stores = std::move(with);
+  // Without a store of its own: one in memory, which `broken` makes fail.
+  explicit world(std::unique_ptr<storage::stores> with = nullptr)
+      : stores{with ? std::move(with) : storage::memory::make(nullptr, {}, [this] { return broken; })} {
     bind(handlers.bindings());
   }
   // Its session, or the code.
@@ -93,7 +94,7 @@ struct world : kit::channel_world {
   }
 
   bool broken = false;
-  std::unique_ptr<storage::stores> stores = storage::memory::make(nullptr, {}, [this] { return broken; });
+  std::unique_ptr<storage::stores> stores;
   chats stories{stores->chats(), log, 2'000};
   chat_channels handlers{stories};
 };

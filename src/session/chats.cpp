@@ -245,6 +245,15 @@ runtime::task<outcome<std::vector<storage::chat_message>>> chats::history(gatewa
   co_return std::move(*given);
 }
 
+runtime::task<outcome<std::optional<std::string>>> chats::project_of(gateway::loop_services& services,
+                                                                     std::string session) {
+  gateway::store_wait<std::optional<std::string>> wait{services.loop};
+  store_.project_of(std::move(session), wait.answer());
+  auto given = co_await wait;
+  if (!given) co_return std::unexpected{store_fault(given.error())};
+  co_return std::move(*given);
+}
+
 runtime::task<outcome<chat_turn_ids>> chats::add_turn(gateway::loop_services& services, chat_places& places,
                                                       std::string user_text, std::string assistant_text,
                                                       std::string skill_id, std::string trace_id) {

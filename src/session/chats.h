@@ -104,6 +104,9 @@ class chats {
   // project and session.
   runtime::task<outcome<chat_places>> take_places(gateway::loop_services& services,
                                                   const policy::principal& who, asked_places wanted);
+  // Whose session it is; nothing for an unknown one. Not to be told to a caller that may not use the project.
+  runtime::task<outcome<std::optional<std::string>>> project_of(gateway::loop_services& services,
+                                                                std::string session);
   // What was said before, oldest first: the newest messages whose contents together are at most `bytes_max`
   // (0: all). An LLM token is at most four bytes, so four times a token budget loses nothing that fits.
   runtime::task<outcome<std::vector<storage::chat_message>>> history(gateway::loop_services& services,

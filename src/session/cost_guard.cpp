@@ -1,5 +1,6 @@
 #include "session/cost_guard.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -35,10 +36,14 @@ std::optional<cost_limits> limits_in(std::string_view text) {
   return cost_limits{*warning, *hard_stop, *enabled->as_bool()};
 }
 
+// "0.0002", "1.00": never an exponent, for people.
 std::string dollars(std::int64_t micro_usd) {
-  std::string text;
-  json::writer{text}.number(policy::usd_of(micro_usd));
-  return text;
+  std::string digits = std::to_string(std::max<std::int64_t>(micro_usd, 0));
+  if (digits.size() < 7) digits.insert(0, 7 - digits.size(), '0');
+  digits.insert(digits.size() - 6, 1, '.');
+  const std::size_t cents = digits.find('.') + 3;
+  while (digits.size() > cents && digits.back() == '0') digits.pop_back();
+  return digits;
 }
 
 }  // namespace

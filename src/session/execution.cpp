@@ -82,6 +82,7 @@ task<void> execution::run(std::shared_ptr<execution> self) {
   e.world_.live.add(e.id_, e.who_.id, e.services_.loop, self);
   auto why = e.open_request();
   e.resolve_skill();
+  if (!why) why = co_await e.find_chat();
   if (!why) why = e.check_model();
   if (why) {
     e.refuse(std::move(*why));
@@ -255,7 +256,7 @@ gateway::call execution::call_of(const candidate_run& who) const {
                                       .session = request_.context.session_id,
                                       .project = request_.context.project_id,
                                       .document = request_.context.document_id,
-                                      .stored_chat = chats_here() && !request_.context.session_id.empty()};
+                                      .stored_chat = stored_chat_};
   const policy::session_key key = policy::session_key_of(naming);
   c.who.session_key = key.name;
   // An explicit session of a key is one account, whichever surface it is used from.
@@ -264,10 +265,20 @@ gateway::call execution::call_of(const candidate_run& who) const {
   return c;
 }
 
+// SCH-1: a stored chat is one session, whatever skill runs in it and whoever of its project asks.
+task<std::optional<failure>> execution::find_chat() {
+  if (request_.context.session_id.empty()) co_return std::nullopt;
+  auto project = co_await world_.stories.project_of(services_, request_.context.session_id);
+  if (!project) co_return std::move(project.error());
+  if (!*project || !policy::may_use_project(who_, **project)) co_return std::nullopt;
+  stored_chat_ = request_.context.project_id.empty() || request_.context.project_id == **project;
+  co_return std::nullopt;
+}
+
 // CHAT-4: skills that talk, where there is a session or a project to talk in.
 bool execution::chats_here() const {
   return skill_ != nullptr && skill_->definition.input == policy::skill_input::chat &&
-         !request_.context.project_id.empty();
+         (!request_.context.project_id.empty() || stored_chat_);
 }
 
 // --- while the candidates run
@@ -302,8 +313,8 @@ void execution::note_leg(const candidate_run&, const gateway::leg_account& accou
   row.cache_hit = account.usage.cached > 0;
   row.duration_ms = foundation::to_ms(account.took);
   row.micro_usd = account.micro_usd;
+  row.warning = warning_of(account);
   if (account.charged && !account.priced) {
-    row.warning = "COST_MODEL_NOT_FOUND";
     world_.core.log()
         .at(observe::level::warn, "ai_cost_model_not_found")
         .field("requestId", request_.request_id)

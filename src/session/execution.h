@@ -120,6 +120,7 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
   void record_without_leg();
   void make_candidates();
   gateway::call call_of(const candidate_run& who) const;
+  runtime::task<std::optional<foundation::failure>> find_chat();
   std::string model() const;
   foundation::milliseconds timeout() const;
   static runtime::detached drive(std::shared_ptr<execution> self, candidate_run* who);
@@ -170,6 +171,7 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
   std::optional<foundation::failure> turn_failure_;
   std::optional<foundation::failure> store_failure_;
   std::optional<foundation::failure> refusal_;  // before any candidate ran
+  bool stored_chat_ = false;                    // context.sessionId is a stored chat
   bool queued_ = false;                         // it has, or had, a place in the queue
   bool waited_ = false;
   bool over_ = false;

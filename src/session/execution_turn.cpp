@@ -13,6 +13,20 @@ using foundation::error_code;
 using foundation::failure;
 using runtime::task;
 
+namespace {
+
+// Until everything that was posted to the loop so far has run.
+struct behind_posts {
+  runtime::loop& loop;
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) const {
+    loop.post([&l = loop, waiter] { l.schedule(waiter); });
+  }
+  void await_resume() const noexcept {}
+};
+
+}  // namespace
+
 // Summaries are the run's own caller's calls (CHAT-8), to the model of auxiliary work.
 class execution::model_summaries final : public summarizer {
  public:
@@ -86,7 +100,7 @@ task<std::optional<failure>> execution::wait_in_queue() {
                                      .session = request_.context.session_id,
                                      .project = request_.context.project_id,
                                      .document = request_.context.document_id,
-                                     .stored_chat = chats_here() && !request_.context.session_id.empty()});
+                                     .stored_chat = stored_chat_});
   auto entered = world_.queue.enter(services_.loop, {.run_id = id_,
                                                      .trace_id = trace_id_,
                                                      .session = session_,
@@ -102,6 +116,8 @@ task<std::optional<failure>> execution::wait_in_queue() {
   }
   auto started = co_await ticket_.started(candidates_.front()->gone());
   if (!started) co_return std::move(started.error());
+  // What the queue has told of it goes out first (STR-2).
+  co_await behind_posts{services_.loop};
   co_return std::nullopt;
 }
 

@@ -52,6 +52,12 @@ class plain_story final : public gateway::reply_sink, public gateway::story {
   std::optional<failure> may_spend() override {
     const auto stop = world_.guards.check(context_.who.id);
     if (!stop) return std::nullopt;
+    context_.services.records.event(world_.core.log(), observe::level::warn, "budget-exceeded",
+                                    gateway::stage::note, [&](json::writer& w) {
+                                      w.member("traceId", context_.trace_id).member("runId", run_id_);
+                                      w.member("key", context_.who.id);
+                                      stop->members(w);
+                                    });
     return stop->failure();
   }
   void started(std::string_view, std::string_view) override {}
@@ -78,7 +84,7 @@ class plain_story final : public gateway::reply_sink, public gateway::story {
     row.cache_hit = account.usage.cached > 0;
     row.duration_ms = foundation::to_ms(account.took);
     row.micro_usd = account.micro_usd;
-    if (account.charged && !account.priced) row.warning = "COST_MODEL_NOT_FOUND";
+    row.warning = warning_of(account);
     row.created_at = wall;
     world_.usage.record(std::move(row));
     if (account.charged) world_.guards.note(context_.who.id, account.micro_usd, wall);

@@ -236,8 +236,7 @@ TEST(push_hub, the_ring_is_bounded_in_bytes_too) {
   EXPECT_EQ(w.join(filter).ids.size(), 1U);
 }
 
-// T53
-TEST(push_hub, chunks_over_the_limit_are_dropped_and_controls_pass) {
+TEST(push_hub, T53_chunks_over_the_limit_are_dropped_and_controls_pass) {
   world w{{.chunks_per_second = 2}};
   reader& r = w.join(all_of("k"));
   for (std::uint64_t i = 1; i <= 4; ++i) w.hub.publish(chunk("run", i));
@@ -253,8 +252,7 @@ TEST(push_hub, chunks_over_the_limit_are_dropped_and_controls_pass) {
   }
 }
 
-// T96
-TEST(push_hub, whoever_lost_chunks_has_the_whole_text_in_done) {
+TEST(push_hub, T96_whoever_lost_chunks_has_the_whole_text_in_done) {
   world w{{.chunks_per_second = 1}};
   reader& r = w.join(all_of("k"));
   for (std::uint64_t i = 1; i <= 3; ++i) w.hub.publish(chunk("run", i));

@@ -658,6 +658,38 @@ TEST(runs, a_round_whose_tools_all_failed_ends_without_a_call) {  // TOOL-3
 
 // --- the other surfaces' sides
 
+TEST(runs, a_stored_chat_is_one_session_whatever_skill_runs_in_it) {  // SCH-1
+  session_world w;
+  ASSERT_EQ(w.call("ai:skill:run", talk("one")).code(), "OK");
+  const std::string session = protocol::json::parse(*w.call("ai:chat:sessions", R"({"projectId":"p"})").reply)
+                                  ->find("sessions")
+                                  ->elements()
+                                  .begin()
+                                  ->string_or("sessionId", "");
+  const std::string context = R"({"projectId":"p","sessionId":")" + session + R"("})";
+  w.upstream.always(P, answers().after(100ms));
+  channel_call& chat = w.start("ai:skill:run", talk("two", context));
+  channel_call& polish = w.start_run(R"("context":)" + context);
+  w.finish(chat);
+  w.finish(polish);
+  EXPECT_EQ(most_at_once(w), 1U);
+  EXPECT_GT(std::stoll(polish.text({"usage", "sessionTotalTokens"})),
+            std::stoll(chat.text({"usage", "sessionTotalTokens"})));
+}
+
+TEST(runs, a_failover_is_told_behind_the_runs_start) {  // STR-2
+  session_world w;
+  w.degrade("openai");
+  channel_call& c = w.run(streamed);
+  w.await_done(execution_of(c));
+  std::vector<std::string> order;
+  for (const seen_push* p : w.pushes_of(execution_of(c), "")) order.push_back(p->name);
+  ASSERT_GE(order.size(), 3U);
+  EXPECT_EQ(order[0], "skill:queue:status");
+  EXPECT_EQ(order[1], "skill:queue:status");
+  EXPECT_EQ(order[2], "ai:provider:failover");
+}
+
 TEST(runs, T128_v1_calls_of_one_session_go_one_at_a_time_and_share_the_queue) {
   session_world w;
   w.upstream.always(P, answers().after(100ms));

@@ -150,4 +150,10 @@ std::vector<usage_call> usage_book::take_waiting() {
   return calls;
 }
 
+std::optional<std::string> warning_of(const gateway::leg_account& account) {
+  if (account.charged && !account.priced) return "COST_MODEL_NOT_FOUND";
+  if (account.charged && account.stale_price) return "COST_PRICING_STALE";
+  return std::nullopt;
+}
+
 }  // namespace tidegate::session

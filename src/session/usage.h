@@ -77,4 +77,7 @@ class usage_book {
   std::shared_ptr<backlog> state_;  // shared with the store's answers
 };
 
+// What a row of usage warns of (COST-1): "COST_MODEL_NOT_FOUND", "COST_PRICING_STALE", or nothing.
+std::optional<std::string> warning_of(const gateway::leg_account& account);
+
 }  // namespace tidegate::session
