@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <tuple>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -198,11 +199,43 @@ void add_audit(CLI::App& app, command::audit_options& options, std::string& form
       ->check(CLI::IsMember({"jsonl"}));
 }
 
+void add_contract(CLI::App& app, command::contract_options& options) {
+  using command::contract_act;
+  CLI::App* contract =
+      app.add_subcommand("contract", "The session surface as OpenAPI, JSON Schemas and a TypeScript client");
+  contract->require_subcommand(1);
+  for (const auto& [act, name, help] :
+       {std::tuple{contract_act::generate, "generate", "Write the contract's folder"},
+        std::tuple{contract_act::check, "check", "Compare the folder with what would be written"}}) {
+    CLI::App* sub = contract->add_subcommand(name, help);
+    sub->add_option("--dir", options.dir, "The folder")->type_name("DIR")->capture_default_str();
+    sub->callback([&options, chosen = act] { options.act = chosen; });
+  }
+}
+
 void add_status(CLI::App& app, command::status_options& options) {
   CLI::App* status = app.add_subcommand("status", "Show a running gateway's providers, budgets and rates");
   add_place(*status, options.place);
   status->add_flag("--watch", options.watch, "Again every second");
   status->add_flag("--json", options.json, "Print JSON");
+}
+
+void add_chat(CLI::App& app, command::chat_options& options) {
+  CLI::App* chat = app.add_subcommand("chat", "Talk through a running gateway");
+  add_config_option(*chat, options.config);
+  chat->add_option("--url", options.url, "The gateway; else the configuration's listener")->type_name("URL");
+  chat->add_option("--key", options.key, "Client key; else $TIDEGATE_KEY")->type_name("KEY");
+  chat->add_option("--model", options.model, "Model to ask; else the gateway chooses")->type_name("M");
+  chat->add_option("--session", options.session, "Conversation to go on with; else the project's current one")
+      ->type_name("S");
+  chat->add_option("--project", options.project, "Where conversations are kept")
+      ->type_name("P")
+      ->capture_default_str();
+  chat->add_option("--candidates", options.candidates, "Answers to choose from")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 5));
+  chat->add_flag("--no-color", options.no_colour, "Without colours");
 }
 
 std::unexpected<cli_exit> wrong_usage(std::string text) {
@@ -239,6 +272,8 @@ std::expected<command_line, cli_exit> parse_command_line(std::vector<std::string
   command::secret_options secret;
   command::audit_options audit;
   command::status_options status;
+  command::contract_options contract;
+  command::chat_options chat;
   std::string format = "jsonl";
   load_texts texts;
   add_serve(app, serve);
@@ -250,6 +285,8 @@ std::expected<command_line, cli_exit> parse_command_line(std::vector<std::string
   add_secret(app, secret);
   add_audit(app, audit, format);
   add_status(app, status);
+  add_contract(app, contract);
+  add_chat(app, chat);
   // CLI11 takes its arguments last first.
   std::ranges::reverse(arguments);
   try {
@@ -267,6 +304,8 @@ std::expected<command_line, cli_exit> parse_command_line(std::vector<std::string
   if (app.got_subcommand("key")) return command_line{std::move(key)};
   if (app.got_subcommand("secret")) return command_line{std::move(secret)};
   if (app.got_subcommand("status")) return command_line{std::move(status)};
+  if (app.got_subcommand("contract")) return command_line{std::move(contract)};
+  if (app.got_subcommand("chat")) return command_line{std::move(chat)};
   if (app.got_subcommand("audit")) return command_line{std::move(audit)};
   return finish_load(std::move(load), texts);
 }

@@ -10,9 +10,10 @@
 
 namespace tidegate::app {
 
-using command_line = std::variant<command::serve_options, command::init_options, command::check_options,
-                                  command::mock_options, command::load_options, command::key_options,
-                                  command::secret_options, command::audit_options, command::status_options>;
+using command_line =
+    std::variant<command::serve_options, command::init_options, command::check_options, command::mock_options,
+                 command::load_options, command::key_options, command::secret_options, command::audit_options,
+                 command::status_options, command::contract_options, command::chat_options>;
 
 // Nothing to run: help or version was asked for (code 0), or the usage was wrong (code 2).
 struct cli_exit {

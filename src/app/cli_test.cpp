@@ -113,6 +113,19 @@ TEST(cli, wrong_usage_exits_with_2) {
   EXPECT_EQ(code_of({"secret", "set", "openai", "sk-on-the-command-line"}), 2);
 }
 
+TEST(cli, chat_options) {
+  const auto chat =
+      parsed<command::chat_options>({"chat", "--url", "http://h:1", "--key", "k", "--model", "m", "--session",
+                                     "s", "--project", "p", "--candidates", "3", "--no-color"});
+  EXPECT_EQ(chat.url, "http://h:1");
+  EXPECT_EQ(chat.key, "k");
+  EXPECT_EQ(chat.model + chat.session + chat.project, "msp");
+  EXPECT_EQ(chat.candidates, 3);
+  EXPECT_TRUE(chat.no_colour);
+  EXPECT_EQ(parsed<command::chat_options>({"chat"}).project, "chat");
+  EXPECT_FALSE(parse_command_line({"chat", "--candidates", "6"}));
+}
+
 TEST(cli, help_and_version_exit_with_0) {
   const auto help = parse_command_line({"--help"});
   ASSERT_FALSE(help);

@@ -286,8 +286,7 @@ TEST(configuration, references_must_lead_somewhere) {
               ElementsAre("t.toml:5:10: no policy is named \"blk\"; did you mean \"bulk\"?"));
 }
 
-// T152
-TEST(configuration, a_backup_without_model_is_refused) {
+TEST(configuration, T152_a_backup_without_model_is_refused) {
   const std::string start = std::string{two_providers} + "[[route]]\nmodel = \"gpt-*\"\n";
   EXPECT_THAT(errors_of(start + "targets = [{ provider = \"openai\" }, { provider = \"anthropic\" }]\n"),
               ElementsAre("t.toml:12:37: a backup target names its model, or \"*\" for the caller's"));

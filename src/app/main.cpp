@@ -26,9 +26,13 @@ struct dispatcher {
   int operator()(const command::status_options& options) const {
     return command::run_status(options, terminal);
   }
+  int operator()(const command::chat_options& options) const { return command::run_chat(options, terminal); }
   int operator()(const command::key_options& options) const { return command::run_key(options, terminal); }
   int operator()(const command::audit_options& options) const {
     return command::run_audit(options, terminal);
+  }
+  int operator()(const command::contract_options& options) const {
+    return command::run_contract(options, terminal);
   }
   int operator()(const command::secret_options& options) const {
     return command::run_secret(options, terminal, command::read_secret_from_input);

@@ -59,6 +59,7 @@ class node {
   void publish(const served& what);
   // What a reload means for the session surface. Reads skill files: not in a loop's thread.
   void configure(const configuration& settings);
+  session::push_hub& pushes() noexcept { return sessions_->hub(); }
   recorder& records() noexcept { return *records_; }
   // No new exchanges; idle connections close. Any thread.
   void drain();

@@ -6,13 +6,17 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "app/snapshot_of.h"
 #include "kit/temporary_folder.h"
 #include "observe/captured_log.h"
 #include "storage/memory/memory_stores.h"
+#include "storage/sqlite/sqlite_stores.h"
 
 namespace tidegate::app {
 namespace {
@@ -66,7 +70,7 @@ struct world {
     std::abort();
   }
   std::string key_of(std::string_view name) const {
-    if (overrides == nullptr) return {};
+    if (overrides == nullptr || !watches_changes) return {};
     return provider(now(), name).credential;
   }
   std::optional<error_code> update(provider_patch patch) {
@@ -103,6 +107,7 @@ struct world {
   observe::captured_log lines;
   observe::logger log{lines, time};
   configuration settings;
+  bool watches_changes = true;
   std::vector<std::string> served_at_change;
   std::unique_ptr<keyring> ring;
   std::unique_ptr<provider_overrides> overrides;
@@ -226,6 +231,51 @@ TEST(provider_overrides, what_is_stored_but_not_readable_leaves_the_file_in_forc
   w.reopen();
   EXPECT_THAT(w.lines.of("ai_proxy_settings_parse_failed"), ElementsAre(HasSubstr("\"field\":\"openai\"")));
   EXPECT_EQ(w.key_of("openai"), "sk-of-the-file");
+}
+
+// One after the other, whatever threads they come from: what is served last is what a restart finds.
+TEST(provider_overrides, concurrent_updates_add_up) {
+  world w;
+  w.overrides.reset();
+  w.ring.reset();
+  storage::sqlite::options where;
+  where.path = w.folder.file("tidegate.db");
+  auto opened = storage::sqlite::open(std::move(where), nullptr);
+  ASSERT_TRUE(opened) << opened.error();
+  w.store = std::move(*opened);
+  w.watches_changes = false;  // its hook is called on the store's thread now
+  w.reopen();
+  constexpr int threads = 4;
+  constexpr int updates = 10;
+  std::atomic<int> answered{0};
+  std::atomic<int> refused{0};
+  std::vector<std::thread> running;
+  for (int t = 0; t < threads; ++t) {
+    running.emplace_back([&, t] {
+      for (int i = 0; i < updates; ++i) {
+        provider_patch p;
+        p.provider = "openai";
+        if (t == 0) p.enabled = i % 2 == 0;
+        if (t == 1) p.base_url = "https://h" + std::to_string(i) + ".example";
+        if (t >= 2) p.api_key = "sk-number-" + std::to_string(i);
+        w.overrides->update(std::move(p), [&](auto given) {
+          refused += given ? 0 : 1;
+          ++answered;
+        });
+      }
+    });
+  }
+  for (std::thread& t : running) t.join();
+  w.overrides.reset();  // waits for the last one
+  EXPECT_EQ(answered, threads * updates);
+  EXPECT_EQ(refused, 0);
+  w.ring.reset();
+  w.reopen();
+  const served after = w.now();
+  const gateway::provider& openai = w.provider(after, "openai");
+  EXPECT_FALSE(openai.enabled);
+  EXPECT_EQ(openai.url.text(), "https://h9.example");
+  EXPECT_EQ(openai.credential, "sk-number-9");
 }
 
 }  // namespace

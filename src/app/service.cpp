@@ -161,7 +161,12 @@ served service::resolve(const configuration& settings, const environment& env) c
 }
 
 void service::publish_access() {
-  node_->core().callers().publish(table_of(keys_->access_keys()), keys_->mac());
+  const std::vector<storage::client_key> keys = keys_->access_keys();
+  node_->core().callers().publish(table_of(keys), keys_->mac());
+  // Who has lost its key watches no longer.
+  for (const storage::client_key& key : keys) {
+    if (!key.enabled) node_->pushes().cut(key.id);
+  }
 }
 
 // A key or a secret changed: from the next request on.

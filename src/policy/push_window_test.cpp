@@ -14,8 +14,7 @@ using foundation::instant;
 
 const instant start{1h};
 
-// T53
-TEST(push_window, what_is_over_the_limit_is_dropped_and_told_of_once) {
+TEST(push_window, T53_what_is_over_the_limit_is_dropped_and_told_of_once) {
   push_window window{2};
   EXPECT_TRUE(window.offer(start).admitted);
   EXPECT_TRUE(window.offer(start).admitted);

@@ -35,26 +35,22 @@ TEST(run_settlement, an_error_response_fails_the_run_and_keeps_its_code) {
   }
 }
 
-// T33
-TEST(run_settlement, a_run_that_has_answered_keeps_its_answer_when_its_slot_is_taken_back) {
+TEST(run_settlement, T33_a_run_that_has_answered_keeps_its_answer_when_its_slot_is_taken_back) {
   EXPECT_EQ(recover(true), (run_settlement{run_status::timeout, run_answer::nothing, error_source::none}));
 }
 
-// T34
-TEST(run_settlement, a_run_that_never_answered_is_told_of_a_timeout_when_its_slot_is_taken_back) {
+TEST(run_settlement, T34_a_run_that_never_answered_is_told_of_a_timeout_when_its_slot_is_taken_back) {
   EXPECT_EQ(recover(false), (run_settlement{run_status::timeout, run_answer::timeout, error_source::none}));
 }
 
-// T35
-TEST(run_settlement, a_cancelled_or_timed_out_completion_beats_an_ok_response) {
+TEST(run_settlement, T35_a_cancelled_or_timed_out_completion_beats_an_ok_response) {
   EXPECT_EQ(settled(response_state::ok, completion_state::cancelled),
             (run_settlement{run_status::cancelled, run_answer::canceled, error_source::none}));
   EXPECT_EQ(settled(response_state::ok, completion_state::timeout),
             (run_settlement{run_status::timeout, run_answer::timeout, error_source::none}));
 }
 
-// T36
-TEST(run_settlement, a_defect_is_internal_and_says_where_it_was) {
+TEST(run_settlement, T36_a_defect_is_internal_and_says_where_it_was) {
   EXPECT_EQ(settled(response_state::defect, completion_state::completed),
             (run_settlement{run_status::failed, run_answer::defect, error_source::response}));
   EXPECT_EQ(settled(response_state::ok, completion_state::defect),

@@ -215,8 +215,8 @@ TEST(scheduler, who_waits_longer_than_queue_wait_ends_as_timeout) {
   EXPECT_TRUE(w.is_running(a));
 }
 
-// T33, T34, SCH-7
-TEST(scheduler, a_slot_that_is_not_given_back_is_taken_back_once) {
+// SCH-7
+TEST(scheduler, T33_T34_a_slot_that_is_not_given_back_is_taken_back_once) {
   world w{{.slot_recovery = 40ms}};
   const auto a = w.run("s");
   const auto b = w.run("s");

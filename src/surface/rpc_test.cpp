@@ -228,8 +228,8 @@ TEST(rpc, T78_what_is_not_of_the_schema_is_told_with_its_path_and_the_handler_is
   EXPECT_EQ(w.fields("ipc_request_validation_failed", "channel").front(), "ai:skill:cancel");
 }
 
-// SEC-2, T76
-TEST(rpc, projects_that_a_key_is_not_granted_are_forbidden_wherever_they_are_named) {
+// SEC-2
+TEST(rpc, T76_projects_that_a_key_is_not_granted_are_forbidden_wherever_they_are_named) {
   int calls = 0;
   const auto count = [&](json::value, request_context&) {
     ++calls;

@@ -11,6 +11,10 @@
 
 #include "app/configuration.h"
 
+namespace tidegate::protocol::rpc {
+struct contract;
+}
+
 namespace tidegate::app::command {
 
 // Where a command that only prints gets its input and leaves its output.
@@ -121,6 +125,25 @@ struct audit_options {
   std::optional<std::string> since;
 };
 
+enum class contract_act : std::uint8_t { generate, check };
+
+struct contract_options {
+  contract_act act = contract_act::check;
+  std::string dir = "contract";
+};
+
+struct chat_options {
+  std::optional<std::string> config;
+  // Where the gateway is; else where the configuration has it listen.
+  std::optional<std::string> url;
+  std::optional<std::string> key;  // else $TIDEGATE_KEY
+  std::string model;               // blank: the gateway's choice
+  std::string session;             // blank: the project's current conversation
+  std::string project = "chat";
+  int candidates = 1;
+  bool no_colour = false;
+};
+
 // The secret's text: one line from a terminal, typed without echo, or all of standard input.
 using secret_source = std::function<std::expected<std::string, std::string>()>;
 std::expected<std::string, std::string> read_secret_from_input();
@@ -133,7 +156,12 @@ int run_check(const check_options& options, console& terminal);
 int run_key(const key_options& options, console& terminal);
 // 1 where no gateway runs on that data directory.
 int run_status(const status_options& options, console& terminal);
+// From standard input to standard output; 1 where the last line of a pipe came to nothing.
+int run_chat(const chat_options& options, console& terminal);
 int run_audit(const audit_options& options, console& terminal);
+// 1 with the first difference, or with the contract's own faults.
+int run_contract(const contract_options& options, console& terminal);
+int run_contract(const contract_options& options, console& terminal, const protocol::rpc::contract& source);
 int run_secret(const secret_options& options, console& terminal, const secret_source& read);
 
 }  // namespace tidegate::app::command

@@ -57,8 +57,7 @@ TEST(contract_command, what_is_generated_passes_the_check) {
   EXPECT_THAT(folder.out.str(), HasSubstr("0 written, 0 removed"));
 }
 
-// T80
-TEST(contract_command, the_check_names_the_first_line_that_differs) {
+TEST(contract_command, T80_the_check_names_the_first_line_that_differs) {
   contract_folder folder;
   folder.run(contract_act::generate);
   folder.write("openapi.json", "{\n  \"openapi\": \"3.0.0\"\n");

@@ -122,7 +122,7 @@ class HttpClient implements Client {
       throw noEnvelope(response, "expected an event stream");
     }
     let done: SkillStreamDonePush | undefined;
-    for await (const message of messagesOf(response)) {
+    for await (const message of messagesOf(response, options.signal)) {
       const push = pushOf(message);
       if (push === undefined) continue;
       options.onPush?.(push);
@@ -147,7 +147,7 @@ class HttpClient implements Client {
           await envelopeData(response);
           throw noEnvelope(response, "expected an event stream");
         }
-        for await (const message of messagesOf(response, position)) {
+        for await (const message of messagesOf(response, options.signal, position)) {
           failures = 0;
           const push = pushOf(message);
           if (push !== undefined) yield push;
@@ -333,14 +333,20 @@ export class EventStreamReader {
 
 async function* messagesOf(
   response: Response,
+  signal: AbortSignal | undefined,
   position?: StreamPosition,
 ): AsyncGenerator<StreamMessage, void, undefined> {
   if (response.body === null) return;
   const source = response.body.getReader();
   const events = new EventStreamReader(position);
+  // Node's fetch forgets the signal once its request has been collected as garbage; the reader must not.
+  const leave = () => void source.cancel().catch(() => undefined);
+  signal?.addEventListener("abort", leave, { once: true });
   try {
     for (let part = await source.read(); !part.done; part = await source.read()) yield* events.read(part.value);
+    signal?.throwIfAborted();
   } finally {
+    signal?.removeEventListener("abort", leave);
     // Leaving early ends the connection; an end that has come already makes no difference.
     await source.cancel().catch(() => undefined);
   }

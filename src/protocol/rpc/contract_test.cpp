@@ -60,8 +60,7 @@ TEST(contract, a_domain_is_known) {
   EXPECT_EQ(d.faults(), "IPC_CONTRACT_UNKNOWN_DOMAIN disk:a:one: no domain disk\n");
 }
 
-// T80
-TEST(contract, a_channel_is_listed_once) {
+TEST(contract, T80_a_channel_is_listed_once) {
   draft d;
   d.channels.push_back(d.channels.front());
   EXPECT_TRUE(d.faults().starts_with("IPC_CONTRACT_DUPLICATED_CHANNEL ai:a:one")) << d.faults();
