@@ -66,6 +66,9 @@ class node {
   // No session run is under way and no connection open; ends the push streams once the runs have ended. Of a
   // node that drains; any thread.
   bool quiet();
+  // Session runs that are still under way are cancelled; any thread.
+  void stop_runs() { sessions_->stop_runs(); }
+  bool runs_over() const { return sessions_->under_way() == 0; }
   // Connections still open on the data listener.
   std::uint64_t open_connections() const noexcept {
     return data_budget_.open.load(std::memory_order_relaxed);

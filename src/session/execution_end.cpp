@@ -168,7 +168,7 @@ void execution::push_done() {
     done.model = told->model();
     done.used = started_;
     attempt = told->attempt();
-    seq = told->last_seq();
+    seq = told->streaming() ? told->last_seq() : 0;
     if (why == nullptr) {
       finish = finish_name(told->finish());
       done.tool_calls = told->tool_calls();

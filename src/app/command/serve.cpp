@@ -190,7 +190,15 @@ class serving {
       const int again = sigtimedwait(&set, nullptr, &tick);
       if (again == SIGTERM || again == SIGINT) break;
     }
+    // Runs that outlive the patience are cancelled, and those who watch them still hear their end (NFR-3).
+    service_->node().stop_runs();
+    const auto last = time_.now() + goodbye;
+    while (!service_->node().runs_over() && time_.now() < last) ::nanosleep(&tick, nullptr);
+    const auto heard = time_.now() + std::chrono::milliseconds{100};
+    while (!service_->node().quiet() && time_.now() < heard) ::nanosleep(&tick, nullptr);
   }
+
+  static constexpr std::chrono::seconds goodbye{2};
 
   serve_options options_;
   environment env_;
