@@ -193,9 +193,11 @@ class serving {
     // Runs that outlive the patience are cancelled, and those who watch them still hear their end (NFR-3).
     service_->node().stop_runs();
     const auto last = time_.now() + goodbye;
-    while (!service_->node().runs_over() && time_.now() < last) ::nanosleep(&tick, nullptr);
+    while (!service_->node().runs_over() && time_.now() < last)
+      static_cast<void>(sigtimedwait(&set, nullptr, &tick));
     const auto heard = time_.now() + std::chrono::milliseconds{100};
-    while (!service_->node().quiet() && time_.now() < heard) ::nanosleep(&tick, nullptr);
+    while (!service_->node().quiet() && time_.now() < heard)
+      static_cast<void>(sigtimedwait(&set, nullptr, &tick));
   }
 
   static constexpr std::chrono::seconds goodbye{2};
