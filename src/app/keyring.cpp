@@ -516,7 +516,6 @@ void keyring::save(std::string name, std::optional<std::string> plain,
                    std::vector<storage::setting_change> settings, std::move_only_function<void()> adopted,
                    desk_answer<void> answer) {
   if (auto fine = check_record(); !fine) return answer(std::unexpected{std::move(fine.error())});
-  if (auto fine = check_record(); !fine) return answer(std::unexpected{std::move(fine.error())});
   if (plain && !plain->empty() && plain == secret(name)) plain.reset();
   std::vector<storage::secret_change> secrets;
   if (plain && plain->empty()) {

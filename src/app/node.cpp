@@ -64,7 +64,7 @@ struct node::worker {
   std::thread thread;
 
   bool idle() const {
-    return (!data || data->quiet()) && sessions->under_way() == 0 &&
+    return (!data || data->quiet()) && (sessions == nullptr || sessions->under_way() == 0) &&
            (admin_server == nullptr || admin_server->quiet()) &&
            (control_server == nullptr || control_server->quiet());
   }

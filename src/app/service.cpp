@@ -163,10 +163,13 @@ served service::resolve(const configuration& settings, const environment& env) c
 void service::publish_access() {
   const std::vector<storage::client_key> keys = keys_->access_keys();
   node_->core().callers().publish(table_of(keys), keys_->mac());
-  // Who has lost its key watches no longer.
-  for (const storage::client_key& key : keys) {
-    if (!key.enabled) node_->pushes().cut(key.id);
+  // Whose key is gone, or may something else now, watches no longer.
+  for (const storage::client_key& was : watched_) {
+    const auto now = std::ranges::find(keys, was.id, &storage::client_key::id);
+    if (now == keys.end() || *now != was) node_->pushes().cut(was.id);
   }
+  if (watched_.empty() && !keys.empty()) node_->pushes().cut(policy::local_principal().id);
+  watched_ = keys;
 }
 
 // A key or a secret changed: from the next request on.

@@ -75,6 +75,7 @@ class service {
   configuration settings_;
   environment env_;
   bool serving_ = false;
+  std::vector<storage::client_key> watched_;  // as published last
   bool ending_ = false;
   std::thread housekeeper_;
 };

@@ -84,8 +84,9 @@ gateway::caller_policy policy_of(const std::string& name, const policy_settings&
   return p;
 }
 
-gateway::session_rules session_of(const session_settings& from) {
-  return {.model = from.model,
+gateway::session_rules session_of(const session_settings& from, foundation::duration timeout) {
+  return {.timeout = timeout,
+          .model = from.model,
           .auxiliary_model = from.auxiliary_model,
           .history_token_budget = static_cast<std::int64_t>(from.history_token_budget),
           .compaction = from.compaction,
@@ -161,7 +162,7 @@ served make_snapshot(const configuration& settings, const environment& env, cons
       settings.judge.timeout,
       settings.judge.ensure_timeout,
       settings.session.locale == message_locale::zh ? policy::judge_locale::zh : policy::judge_locale::en};
-  s.session = session_of(settings.session);
+  s.session = session_of(settings.session, settings.timeouts.run);
   s.retry = {settings.retry.backoff, static_cast<unsigned>(settings.retry.jitter_percent),
              settings.retry.retry_on_status};
   s.max_body = settings.server.max_v1_body;

@@ -36,7 +36,7 @@ bool counts(account_scope scope, account_unit unit) {
 
 std::string key_account(core& shared, std::string_view key_id, foundation::wall_time now) {
   const auto keys = shared.callers().keys();
-  std::string_view name = caller{}.policy;
+  std::string name = caller{}.policy;
   for (const policy::key_entry& e : keys->entries()) {
     if (e.who.id == key_id) name = e.who.policy;
   }

@@ -56,6 +56,8 @@ run::run(core& shared, loop_services& services, call& request, reply_sink& reply
 void run::lost() {
   if (!held_.empty()) close_reservation(dispatched_ ? std::optional{reserved_} : std::nullopt);
   give_back();
+  if (streaming_) core_.metrics().open_streams(-1);
+  streaming_ = false;
   record_terminal(started_recorded_ ? "ai_run_failed" : "ai_run_refused",
                   foundation::name_of(foundation::error_code::internal));
 }
@@ -80,7 +82,9 @@ task<void> run::go() {
     co_return;
   }
   co_await make_legs();
-  core_.metrics().overhead(services_.loop.fresh_now() - call_.arrived - upstream_time_);
+  // A wait for its turn is no work of ours; what a session run's story does behind its provider neither.
+  const instant from = call_.who.session.empty() ? call_.arrived : started_;
+  if (story_ == nullptr) core_.metrics().overhead(services_.loop.fresh_now() - from - upstream_time_);
 }
 
 // Nothing has been sent anywhere: the record need not be waited for.

@@ -143,8 +143,10 @@ task<bool> run::replays(leg_end& broken) {
   if (attempt_ > 1) co_return false;
   const auto wait = policy::next_wait(snapshot_->retry, 0, deadline_, now(), services_.random);
   if (!wait) co_return false;
-  if (co_await services_.loop.sleep_until(now() + *wait, &reply_.gone()) == runtime::wake::canceled)
+  if (co_await services_.loop.sleep_until(now() + *wait, &reply_.gone()) == runtime::wake::canceled) {
+    broken = canceled_end();
     co_return false;
+  }
   attempt_ = 2;
   core_.metrics().open_streams(-1);
   streaming_ = false;

@@ -278,7 +278,7 @@ void run_queue::gather() {
 }
 
 void run_queue::tell(const std::shared_ptr<record>& run, const policy::run_news& news) {
-  if (run->run.told && listener_ != nullptr) {
+  if (listener_ != nullptr) {
     errands_.push_back({.run = run, .news = news, .point = nullptr, .wake = verdict::none});
   }
 }

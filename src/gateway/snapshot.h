@@ -99,8 +99,9 @@ struct judge_rules {
 
 // What session runs are held to.
 struct session_rules {
-  std::string model;            // of a run that names none; "": the first route's
-  std::string auxiliary_model;  // of auxiliary skills; "": as `model`
+  duration timeout = std::chrono::seconds{30};  // of a run where neither request nor skill names one
+  std::string model;                            // of a run that names none; "": the first route's
+  std::string auxiliary_model;                  // of auxiliary skills; "": as `model`
   std::int64_t history_token_budget = 16'000;
   bool compaction = false;
   std::size_t output_max_chars = 32'000;  // code points

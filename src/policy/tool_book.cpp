@@ -11,7 +11,7 @@ namespace {
 std::size_t bytes_of(const open_round& round) {
   std::size_t bytes = sizeof(open_round);
   for (const std::string* text :
-       {&round.transcript, &round.tools, &round.skill_id, &round.subject, &round.text}) {
+       {&round.transcript, &round.tools, &round.skill_id, &round.subject, &round.input, &round.text}) {
     bytes += text->size();
   }
   for (const tool_call& call : round.calls) {

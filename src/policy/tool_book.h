@@ -30,6 +30,7 @@ struct open_round {
   // The skill, and the text that its output is measured by: a caller need not send them again.
   std::string skill_id;
   std::string subject;
+  std::string input;  // what the user said, for the chat's turn
   // What the model has said in all rounds.
   std::string text;
   // When the calls were handed out.

@@ -76,8 +76,10 @@ void candidate_run::cancel(runtime::cancel_reason reason) {
 void candidate_run::lost() {
   if (ended_) return;
   ended_ = true;
+  slot_.release();
   why_.emplace();
   why_->message = "the gateway failed on this run";
+  owner_.drop(*this);
   owner_.ended(*this);
 }
 
@@ -202,6 +204,7 @@ task<std::optional<failure>> candidate_run::accept() {
     static_cast<void>(co_await loop.sleep_until(stream_.due(), &gone_));
   }
   timer_.disarm();
+  slot_.release();  // the others may need it before this one has ended
   calls_ = gathered_.finish(form_of_arguments);
   if (!calls_.empty()) finish_ = dialect::finish_reason::tool_use;
   std::optional<failure> why;

@@ -28,6 +28,9 @@ class candidate_run final : public gateway::reply_sink, public gateway::story {
   std::size_t number() const noexcept { return number_; }  // from 1
   const std::optional<foundation::failure>& why() const noexcept { return why_; }
   bool good() const noexcept { return ended_ && !why_; }
+  // It brings output, or says that it will not: once.
+  void count() noexcept { counted_ = true; }
+  bool counted() const noexcept { return counted_; }
   bool whole() const noexcept { return whole_; }  // its output is an answer
   const std::string& text() const noexcept { return stream_.output(); }
   protocol::dialect::finish_reason finish() const noexcept { return finish_; }
@@ -106,6 +109,7 @@ class candidate_run final : public gateway::reply_sink, public gateway::story {
   std::uint32_t legs_ = 0;
   bool accepted_ = false;
   bool whole_ = false;
+  bool counted_ = false;
   bool ended_ = false;
   std::optional<failure> why_;
   std::optional<storage::trace_record> trace_;

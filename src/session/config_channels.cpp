@@ -126,6 +126,12 @@ task<channel_reply> config_channels::update(json::value request, request_context
 }
 
 task<channel_reply> config_channels::test(json::value request, request_context& context) {
+  gateway::caller who;
+  who.key = context.who.id;
+  who.policy = context.who.policy;
+  // A call of the provider, with the owner's credential (RL-2).
+  if (auto why = gateway::admit_listing(core_, context.services, who)) co_return std::unexpected{*why};
+  static_cast<void>(co_await context.services.records.durable(gateway::stage::note));
   const auto served = core_.current();
   const auto started = context.services.loop.fresh_now();
   const auto why =

@@ -105,8 +105,12 @@ std::expected<std::string, foundation::failure> cost_channels::key_named(std::st
   if (who.role == policy::caller_role::admin) {
     const auto keys = core_.callers().keys();
     const auto known = [&](auto member) {
-      return std::ranges::find_if(keys->entries(),
-                                  [&](const policy::key_entry& e) { return e.who.*member == name; });
+      const auto entries = keys->entries();
+      const auto named = [&](const policy::key_entry& e) { return e.who.*member == name; };
+      // A name is free again once its key is revoked: the live one is meant.
+      const auto live = std::ranges::find_if(
+          entries, [&](const policy::key_entry& e) { return named(e) && e.who.enabled; });
+      return live != entries.end() ? live : std::ranges::find_if(entries, named);
     };
     for (const auto member : {&policy::principal::id, &policy::principal::name}) {
       if (const auto at = known(member); at != keys->entries().end()) return at->who.id;

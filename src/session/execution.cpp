@@ -15,6 +15,20 @@ using runtime::task;
 
 namespace {
 
+failure canceled() {
+  failure f;
+  f.code = error_code::canceled;
+  f.message = "the run was canceled";
+  return f;
+}
+
+failure defect() {
+  failure f;
+  f.code = error_code::internal;
+  f.message = "the gateway failed on this run";
+  return f;
+}
+
 // Ids of accounts and of the tool desk: the two parts cannot run into each other.
 std::string joined(std::string_view first, char between, std::string_view second) {
   std::string out{first};
@@ -40,7 +54,8 @@ execution::execution(run_world& world, gateway::loop_services& services, const p
       stored_{services.loop},
       all_ended_{services.loop},
       answer_due_{services.loop} {
-  if (request_.context.session_id.empty()) request_.context.session_id = session_header;
+  session_named_ = !request_.context.session_id.empty();
+  if (!session_named_) request_.context.session_id = session_header;
   if (request_.request_id.empty())
     request_.request_id = foundation::make_run_id(services.loop.wall(), services.random);
   request_key_ = joined(who_.id, '\n', request_.request_id);
@@ -80,27 +95,36 @@ void execution::resolve_skill() {
 task<void> execution::run(std::shared_ptr<execution> self) {
   execution& e = *self;
   e.world_.live.add(e.id_, e.who_.id, e.services_.loop, self);
-  auto why = e.open_request();
-  e.resolve_skill();
-  if (!why) why = co_await e.find_chat();
-  if (!why) why = e.check_model();
-  if (why) {
-    e.refuse(std::move(*why));
-  } else if (e.ends_at_results()) {
-    co_await e.finish();
-    co_return;
-  } else {
-    e.make_candidates();
-    for (const auto& c : e.candidates_) drive(self, c.get());
-    co_await e.all_ended_;
+  try {
+    co_await e.begin(self);
+  } catch (const std::exception&) {
+    // Out of memory, as like as not: the run still ends, and is told so.
+    if (e.candidates_.empty()) e.refusal_ = defect();
   }
+  // Candidates under way refer to it.
+  if (e.to_end_ > 0) co_await e.all_ended_;
   co_await e.finish();
 }
 
+task<void> execution::begin(std::shared_ptr<execution> self) {
+  auto why = open_request();
+  resolve_skill();
+  if (!why) why = co_await find_chat();
+  if (!why) name_session();
+  if (!why) why = check_model();
+  if (why) {
+    refuse(std::move(*why));
+    co_return;
+  }
+  if (ends_at_results()) co_return;
+  make_candidates();
+  for (const auto& c : candidates_) drive(self, c.get());
+}
+
 runtime::detached execution::drive(std::shared_ptr<execution> self, candidate_run* who) {
-  gateway::call call = self->call_of(*who);
-  call.session = who;
   try {
+    gateway::call call = self->call_of(*who);
+    call.session = who;
     co_await gateway::run_exchange(self->world_.core, self->services_, call, *who);
   } catch (const std::exception&) {
     // Its terminal is on the record; the candidate is told below.
@@ -233,7 +257,8 @@ std::optional<failure> execution::check_model() const {
 }
 
 foundation::milliseconds execution::timeout() const {
-  return run_timeout(request_.timeout, skill_ != nullptr ? skill_->definition.timeout : std::nullopt);
+  return run_timeout(request_.timeout, skill_ != nullptr ? skill_->definition.timeout : std::nullopt,
+                     std::chrono::duration_cast<foundation::milliseconds>(snapshot_->session.timeout));
 }
 
 gateway::call execution::call_of(const candidate_run& who) const {
@@ -252,17 +277,20 @@ gateway::call execution::call_of(const candidate_run& who) const {
   c.who.policy = who_.policy;
   c.who.session = request_.context.session_id;
   c.who.project = request_.context.project_id;
-  const policy::session_naming naming{.client_key = who_.id,
-                                      .session = request_.context.session_id,
-                                      .project = request_.context.project_id,
-                                      .document = request_.context.document_id,
-                                      .stored_chat = stored_chat_};
-  const policy::session_key key = policy::session_key_of(naming);
-  c.who.session_key = key.name;
-  // An explicit session of a key is one account, whichever surface it is used from.
-  const bool explicit_session = !naming.session.empty() && !naming.stored_chat;
-  c.who.session_account = explicit_session ? joined(who_.id, '/', naming.session) : key.place;
+  c.who.session_key = session_.name;
+  c.who.session_account = account_;
   return c;
+}
+
+// SCH-1. An explicit session of a key is one account, whichever surface it is used from.
+void execution::name_session() {
+  const std::string& session = request_.context.session_id;
+  session_ = policy::session_key_of({.client_key = who_.id,
+                                     .session = session,
+                                     .project = request_.context.project_id,
+                                     .document = request_.context.document_id,
+                                     .stored_chat = stored_chat_});
+  account_ = !session.empty() && !stored_chat_ ? joined(who_.id, '/', session) : session_.place;
 }
 
 // SCH-1: a stored chat is one session, whatever skill runs in it and whoever of its project asks.
@@ -271,14 +299,16 @@ task<std::optional<failure>> execution::find_chat() {
   auto project = co_await world_.stories.project_of(services_, request_.context.session_id);
   if (!project) co_return std::move(project.error());
   if (!*project || !policy::may_use_project(who_, **project)) co_return std::nullopt;
-  stored_chat_ = request_.context.project_id.empty() || request_.context.project_id == **project;
+  std::string& named = request_.context.project_id;
+  if (named.empty()) named = **project;  // its limits, its budget, its watchers
+  stored_chat_ = named == **project;
   co_return std::nullopt;
 }
 
 // CHAT-4: skills that talk, where there is a session or a project to talk in.
 bool execution::chats_here() const {
   return skill_ != nullptr && skill_->definition.input == policy::skill_input::chat &&
-         (!request_.context.project_id.empty() || stored_chat_);
+         (!request_.context.project_id.empty() || session_named_);
 }
 
 // --- while the candidates run
@@ -325,7 +355,8 @@ void execution::note_leg(const candidate_run&, const gateway::leg_account& accou
   if (account.charged) world_.guards.note(who_.id, account.micro_usd, wall());
 }
 
-task<std::optional<failure>> execution::accept(candidate_run&) {
+task<std::optional<failure>> execution::accept(candidate_run& who) {
+  who.count();
   if (--to_accept_ == 0) {
     co_await store_turn();
     stored_.fire();
@@ -335,7 +366,8 @@ task<std::optional<failure>> execution::accept(candidate_run&) {
   co_return store_failure_;
 }
 
-task<void> execution::give_up(candidate_run&) {
+task<void> execution::give_up(candidate_run& who) {
+  who.count();
   if (--to_accept_ != 0) co_return;
   co_await store_turn();
   stored_.fire();
@@ -348,10 +380,15 @@ task<void> execution::store_turn() {
   for (const auto& c : candidates_) {
     if (said == nullptr && c->whole()) said = c.get();
   }
+  if (canceled_) {
+    // Behind a cancel, or a slot that was taken back, nothing completes (SCH-6).
+    store_failure_ = canceled();
+    co_return;
+  }
   if (said == nullptr || !places_ || !said->tool_calls().empty()) co_return;
   std::string whole = round_ ? round_->text + said->text() : said->text();
-  auto stored = co_await world_.stories.add_turn(services_, places_, request_.input, std::move(whole),
-                                                 skill_id_, trace_id_);
+  auto stored = co_await world_.stories.add_turn(services_, places_, round_ ? round_->input : request_.input,
+                                                 std::move(whole), skill_id_, trace_id_);
   if (stored) {
     turn_ = std::move(*stored);
   } else {
@@ -364,6 +401,13 @@ task<void> execution::take_back() {
   chat_turn_ids turn = std::move(*turn_);
   turn_.reset();
   co_await world_.stories.take_back(services_, std::move(turn), id_, trace_id_);
+}
+
+// It has ended without having been asked for its output.
+void execution::drop(candidate_run& who) {
+  if (who.counted() || --to_accept_ != 0) return;
+  store_failure_ = defect();
+  stored_.fire();
 }
 
 void execution::ended(candidate_run&) {

@@ -97,11 +97,14 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
   runtime::task<void> take_back();
   // It will bring no output any more.
   runtime::task<void> give_up(candidate_run& who);
+  void drop(candidate_run& who);
   void ended(candidate_run& who);
   void push(std::string_view name, std::string id, std::string data, bool droppable = false);
   std::string note_id();  // of pushes that are no part of the stream
 
   // --- its own story
+  runtime::task<void> begin(std::shared_ptr<execution> self);
+  void name_session();
   std::optional<foundation::failure> open_request();
   void resolve_skill();
   policy::skill_material material() const;
@@ -171,6 +174,7 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
   std::optional<foundation::failure> turn_failure_;
   std::optional<foundation::failure> store_failure_;
   std::optional<foundation::failure> refusal_;  // before any candidate ran
+  bool session_named_ = false;                  // by the request itself, not by a header
   bool stored_chat_ = false;                    // context.sessionId is a stored chat
   bool queued_ = false;                         // it has, or had, a place in the queue
   bool waited_ = false;

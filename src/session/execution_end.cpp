@@ -75,9 +75,11 @@ void execution::refuse(failure why) {
 }
 
 task<void> execution::finish() {
-  if (candidates_.empty())
-    static_cast<void>(
-        co_await services_.records.durable(tool_error_ ? gateway::stage::end : gateway::stage::note));
+  if (candidates_.empty()) {
+    const bool kept =
+        co_await services_.records.durable(tool_error_ ? gateway::stage::end : gateway::stage::note);
+    if (!kept && !refusal_) refusal_ = gateway::journal_failure();
+  }
   over_ = true;
   if (const candidate_run* best = winner(); best != nullptr && !best->tool_calls().empty()) open_round();
   close_request(fault() != nullptr);
@@ -113,6 +115,7 @@ void execution::open_round() {
   open.tools = request_.tools;
   open.skill_id = skill_id_;
   open.subject = subject_;
+  open.input = round_ ? round_->input : request_.input;
   open.text = (round_ ? round_->text : std::string{}) + said.text();
   std::string asked;
   json::writer w{asked};

@@ -52,7 +52,12 @@ class execution::model_summaries final : public summarizer {
 task<std::optional<failure>> execution::take_turn(candidate_run& who) {
   if (turn_state_ == progress::none) {
     turn_state_ = progress::under_way;
-    turn_failure_ = co_await prepare();
+    try {
+      turn_failure_ = co_await prepare();
+    } catch (const std::exception&) {
+      turn_failure_.emplace();
+      turn_failure_->message = "the gateway failed on this run";
+    }
     turn_state_ = progress::over;
     turn_taken_.fire();
   } else if (turn_state_ == progress::under_way) {
@@ -94,13 +99,6 @@ task<std::optional<failure>> execution::take_places() {
 }
 
 task<std::optional<failure>> execution::wait_in_queue() {
-  const gateway::call c = call_of(*candidates_.front());
-  account_ = c.who.session_account;
-  session_ = policy::session_key_of({.client_key = who_.id,
-                                     .session = request_.context.session_id,
-                                     .project = request_.context.project_id,
-                                     .document = request_.context.document_id,
-                                     .stored_chat = stored_chat_});
   auto entered = world_.queue.enter(services_.loop, {.run_id = id_,
                                                      .trace_id = trace_id_,
                                                      .session = session_,

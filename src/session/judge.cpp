@@ -221,7 +221,7 @@ bool judge::push_result(const evaluation_request& wanted, const std::string& pay
                         request_context& context) {
   push result;
   result.name = "judge:quality:result";
-  result.id = push_id(wanted.trace_id, 0, pushed_.fetch_add(1, std::memory_order_relaxed) + 1);
+  result.id = push_id("judge-" + context.trace_id, 0, pushed_.fetch_add(1, std::memory_order_relaxed) + 1);
   result.payload = payload;
   result.project = wanted.project;
   result.key_id = context.who.id;

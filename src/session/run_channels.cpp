@@ -33,7 +33,13 @@ class leaving_cancels final : runtime::cancel_hook {
   execution& run_;
 };
 
-runtime::detached start(std::shared_ptr<execution> run) { co_await execution::run(std::move(run)); }
+runtime::detached start(std::shared_ptr<execution> run) {
+  try {
+    co_await execution::run(std::move(run));
+  } catch (const std::exception&) {
+    // Nothing is left to tell it with.
+  }
+}
 
 }  // namespace
 

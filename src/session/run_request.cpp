@@ -150,8 +150,9 @@ std::expected<run_request, failure> read_run_request(json::value request) {
   return out;
 }
 
-milliseconds run_timeout(std::optional<milliseconds> asked, std::optional<milliseconds> of_skill) {
-  return std::min(asked ? *asked : of_skill.value_or(run_timeout_default), run_timeout_max);
+milliseconds run_timeout(std::optional<milliseconds> asked, std::optional<milliseconds> of_skill,
+                         milliseconds otherwise) {
+  return std::min(asked ? *asked : of_skill.value_or(otherwise), run_timeout_max);
 }
 
 }  // namespace tidegate::session

@@ -57,6 +57,7 @@ std::expected<run_request, foundation::failure> read_run_request(protocol::json:
 
 // TMO-1: the request's, the skill's or the default, never above the most.
 foundation::milliseconds run_timeout(std::optional<foundation::milliseconds> asked,
-                                     std::optional<foundation::milliseconds> of_skill);
+                                     std::optional<foundation::milliseconds> of_skill,
+                                     foundation::milliseconds otherwise = run_timeout_default);
 
 }  // namespace tidegate::session

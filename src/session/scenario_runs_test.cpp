@@ -346,6 +346,38 @@ TEST(runs, T54_candidates_are_whole_and_counted_together) {
   EXPECT_EQ(w.queue_story(execution_of(c)), "queued/0 started/0 completed/0") << "one place in the queue";
 }
 
+TEST(runs, candidates_end_where_there_is_one_slot_for_all) {  // CAND-1
+  service_settings settings;
+  settings.queue.global_concurrency = 1;
+  session_world w{kit::after_trip(), settings};
+  w.upstream.always(P, answers().after(10ms));
+  const auto begun = w.clock.now();
+  EXPECT_EQ(w.run(R"("candidateCount":3)").code(), "OK");
+  EXPECT_LT(w.clock.now() - begun, 1s);
+  EXPECT_EQ(most_at_once(w), 1U);
+}
+
+TEST(runs, a_cancel_while_a_broken_stream_waits_to_be_asked_again_is_a_cancel) {  // STR-5, STR-8
+  session_world w;
+  w.upstream.next(P, streams(stream_end::cut, 4));
+  channel_call& c = w.start_run(streamed);
+  w.settle();
+  const std::string id = execution_of(c);
+  w.advance(100ms);
+  ASSERT_EQ(w.done_of(id), nullptr);
+  w.start("ai:skill:cancel", R"({"executionId":")" + id + R"("})");
+  const seen_push* done = w.await_done(id);
+  ASSERT_NE(done, nullptr);
+  EXPECT_EQ(done->text({"terminal"}), "cancelled");
+  EXPECT_EQ(w.upstream.calls().size(), 1U);
+}
+
+TEST(runs, a_chat_skill_in_an_unknown_session_is_not_found) {  // CHAT-4
+  session_world w;
+  EXPECT_EQ(w.call("ai:skill:run", talk("hello", R"({"sessionId":"nobody"})")).code(), "NOT_FOUND");
+  EXPECT_THAT(w.upstream.calls(), IsEmpty());
+}
+
 TEST(runs, T55_candidate_counts_outside_one_to_five_are_refused) {
   session_world w;
   for (const std::string_view count : {"0", "6", "1.5"})

@@ -199,9 +199,11 @@ std::optional<failure> rpc::admit(const protocol::http1::request_head& head, rpc
 task<void> rpc::serve(downstream& exchange, rpc_request asked, const channel_table::entry& to) {
   const auto served = core_.current();
   const bool always = to.what->name == cancel_channel;
+  // A run takes its place itself, for it may outlive this request.
+  const bool own = to.what->limit == contract::time_class::run && !core_.draining();
   const gateway::core::place place =
-      always || core_.draining() ? gateway::core::place{} : core_.enter(served->max_in_flight);
-  if (!place && !always) {
+      always || own || core_.draining() ? gateway::core::place{} : core_.enter(served->max_in_flight);
+  if (!place && !always && !own) {
     co_await refuse(exchange, std::move(asked), {overloaded(core_.draining())});
     co_return;
   }
