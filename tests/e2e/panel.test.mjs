@@ -262,6 +262,7 @@ test('capacity: a full chat hints at archiving, and the question is answered in 
   await shows(hint, 'CONFLICT');
   await speak(primary, 'A second answer.');
   await hint.getByRole('button', { name: 'Archive and continue' }).click();
+  await shows(answer(page, 0), 'A second answer.');  // the old chat's answer, completed as well, stands there before
   await in_state(page, 0, 'completed');
   assert.equal(await answer(page, 0).locator('.text').textContent(), 'A second answer.');
   const chats = page.getByRole('combobox', { name: 'Chat' });
