@@ -277,7 +277,7 @@ test('T116: killed twice while it starts, then what a crash left open is settled
   const data = fresh();
   const { gateway, url } = await up(data);
   const hanging = Array.from({ length: 4 }, (_, i) =>
-    call(url, { prompt: '[[mock:stall=2]]', stream: i % 2 === 0, session: 'open' }));
+    call(url, { prompt: '[[mock:stall=2]]', stream: i % 2 === 0, session: `open-${i}` }));
   await legs_recorded(data, 4);
   await kill(gateway);
   await Promise.all(hanging);
