@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "app/command/table.h"
 #include "app/configuration_text.h"
 #include "app/process.h"
 #include "protocol/json/json.h"
@@ -155,6 +156,18 @@ TEST(check_command, warns_about_what_only_serve_would_refuse) {
   EXPECT_EQ(shown.code, 0);
   EXPECT_THAT(shown.out, HasSubstr("listener_needs_key"));
   EXPECT_THAT(shown.out, HasSubstr("ai_not_configured"));
+}
+
+TEST(terminal, names_that_callers_chose_do_not_move_it) {
+  std::ostringstream out;
+  print_table(out, {{"BUDGET", "SETTLED"},
+                    {"session:k/\x1b[2J\xc2\x9bx\x1f"
+                     "y",
+                     "1"}});
+  EXPECT_THAT(out.str(), Not(HasSubstr("\x1b")));
+  EXPECT_THAT(out.str(), Not(HasSubstr("\xc2\x9b")));
+  EXPECT_THAT(out.str(), Not(HasSubstr("\x1f")));
+  EXPECT_THAT(out.str(), HasSubstr("session:k/"));
 }
 
 TEST(terminal, colours_are_for_terminals) {

@@ -9,7 +9,8 @@ namespace tidegate::app::command {
 
 using table_row = std::vector<std::string>;
 
-// The first row is the head; every row has as many cells as it.
-void print_table(std::ostream& to, const std::vector<table_row>& rows);
+// The first row is the head; every row has as many cells as it. Cells may bear names that callers chose:
+// control characters are left out, so that none of them moves an operator's terminal.
+void print_table(std::ostream& to, const std::vector<table_row>& given);
 
 }  // namespace tidegate::app::command
