@@ -31,6 +31,8 @@ def parse_arguments():
     parser.add_argument("--build", type=pathlib.Path, default=root / "build" / "release", help="where the binaries stand")
     parser.add_argument("--no-build", action="store_true", help="take the binaries as they are")
     parser.add_argument("--relays", default="tidegate,nginx,haproxy", help="which of them, separated by commas")
+    parser.add_argument("--before", type=pathlib.Path,
+                        help="where an earlier tree's binaries stand: the relay tidegate-before, in the same run")
     parser.add_argument("--cases", default="", help="only cases whose name contains this")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each run")
@@ -112,6 +114,7 @@ def main():
     arguments = parse_arguments()
     arguments.build = arguments.build.resolve()
     relays.realtime = arguments.realtime
+    relays.before = arguments.before.resolve() if arguments.before else None
     names = []
     for name in arguments.relays.split(","):
         if name not in relays.starters:

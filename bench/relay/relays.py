@@ -32,6 +32,8 @@ def wait_for_port(port, process, name, log):
 
 
 realtime = False
+# Where the binaries of another tree stand, for a comparison with them in the same run.
+before = None
 
 
 def pin_to(core):
@@ -129,8 +131,14 @@ def start_tidegate_power(build, folder, upstream):
     return start_tidegate(build, folder, upstream, "power")
 
 
+def start_tidegate_before(build, folder, upstream):
+    if before is None:
+        raise SystemExit("relay: tidegate-before needs --before BUILD")
+    return start_tidegate(before, folder, upstream)
+
+
 starters = {"nginx": start_nginx, "haproxy": start_haproxy, "tidegate": start_tidegate,
-            "tidegate-power": start_tidegate_power}
+            "tidegate-power": start_tidegate_power, "tidegate-before": start_tidegate_before}
 
 
 def find(program):
@@ -138,7 +146,7 @@ def find(program):
 
 
 def version_of(name, build):
-    name = name.removesuffix("-power")
+    name = name.removesuffix("-power").removesuffix("-before")
     command = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "tidegate": [str(build / "tidegate"), "--version"]}
     program = [find(command[name][0]) or command[name][0], *command[name][1:]]
     done = subprocess.run(program, capture_output=True, text=True)
