@@ -315,6 +315,8 @@ class Survey:
             raise Fault(self.segment, 0, self.next, "the segment does not go on from the record before it")
         if first == 1 and previous != bytes(32):
             raise Fault(self.segment, 0, self.next, "the first segment points back at something")
+        if self.lacks_line and not self.live:
+            raise self.lacks_line
         self.head, self.link = previous, hashlib.sha256(data[:SEGMENT.size]).digest()
         self.headers.append((first, previous))
         self.synced = max(self.synced, first - 1)
@@ -349,7 +351,8 @@ class Survey:
             raise Fault(self.segment, record.at, self.next, "its link to the record before it does not hold")
         if record.synced if signs else not self.synced <= record.synced < sequence:
             raise Fault(self.segment, record.at, self.next, "its mark of what is durable is out of order")
-        if self.lacks_line and not self.live:
+        # A line is durable before any record says that its checkpoint is, and before the next checkpoint.
+        if self.lacks_line and not self.live and (signs or record.synced >= self.lacks_line.sequence):
             raise self.lacks_line
         self.pass_lines_before(sequence)
         self.synced = max(self.synced, record.synced)

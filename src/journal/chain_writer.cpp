@@ -3,28 +3,31 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "foundation/check.h"
 
 namespace tidegate::journal {
 
 chain_writer::chain_writer(const settings& config, file_system& files, const signing_key& key, fold& sums,
-                           const foundation::clock& time, observer* watcher, journal_end end)
+                           const foundation::clock& time, sync_runner& syncs, observer* watcher,
+                           journal_end end)
     : config_{config},
       files_{files},
       key_{key},
       sums_{sums},
       time_{time},
+      syncs_{syncs},
       watcher_{watcher},
       end_{std::move(end)},
       synced_{end_.sequence} {}
 
 io<std::unique_ptr<chain_writer>> chain_writer::open(const settings& config, file_system& files,
                                                      const signing_key& key, fold& sums,
-                                                     const foundation::clock& time, observer* watcher,
-                                                     journal_end end) {
+                                                     const foundation::clock& time, sync_runner& syncs,
+                                                     observer* watcher, journal_end end) {
   std::unique_ptr<chain_writer> made{
-      new chain_writer{config, files, key, sums, time, watcher, std::move(end)}};
+      new chain_writer{config, files, key, sums, time, syncs, watcher, std::move(end)}};
   if (!made->end_.segments.empty()) {
     auto live = files.open(made->path(segment_name(made->end_.segments.back().first)), open_mode::update);
     if (!live) return std::unexpected{live.error()};
@@ -36,6 +39,10 @@ io<std::unique_ptr<chain_writer>> chain_writer::open(const settings& config, fil
     made->lines_ = std::move(*lines);
   }
   return made;
+}
+
+chain_writer::~chain_writer() {
+  if (under_way_) static_cast<void>(syncs_.wait());
 }
 
 // --- records
@@ -67,7 +74,7 @@ io<void> chain_writer::append(batch& records) {
     at += size;
     if (end_.records_since_checkpoint >= config_.checkpoint_records) {
       flush_up_to(at);
-      if (auto done = checkpoint_now(); !done) return done;
+      if (auto done = set_checkpoint(); !done) return done;
     }
   }
   flush_up_to(at);
@@ -137,13 +144,47 @@ void chain_writer::fold_records(std::string_view piece) {
   }
 }
 
-io<void> chain_writer::sync() {
-  if (synced_ == end_.sequence) return {};
-  const foundation::instant before = time_.now();
-  if (auto done = live_->sync(); !done) return done;
-  synced_ = end_.sequence;
-  if (watcher_ != nullptr) watcher_->synced(time_.now() - before);
+// --- syncs
+
+io<void> chain_writer::begin_sync() {
+  if (under_way_ || (synced_ == end_.sequence && !open_)) return {};
+  sync_job job;
+  job.records = live_.get();
+  job.sequence = end_.sequence;
+  if (open_) {
+    if (auto done = make_lines(); !done) return done;
+    job.lines = lines_.get();
+    job.line_at = end_.checkpoints_bytes;
+    job.line = *open_;
+  }
+  under_way_ = sync_note{job.sequence, job.line.size()};
+  syncs_.start(std::move(job));
   return {};
+}
+
+io<void> chain_writer::collect() {
+  if (!under_way_) return {};
+  if (const auto ended = syncs_.poll()) return take_note(*ended);
+  return {};
+}
+
+io<void> chain_writer::take_note(const io<foundation::duration>& ended) {
+  const sync_note note = *std::exchange(under_way_, std::nullopt);
+  if (!ended) return std::unexpected{ended.error()};
+  synced_ = note.sequence;
+  if (note.line_bytes != 0) {
+    end_.checkpoints_bytes += note.line_bytes;
+    open_.reset();
+  }
+  if (watcher_ != nullptr) watcher_->synced(*ended);
+  return {};
+}
+
+io<void> chain_writer::sync() {
+  while (true) {
+    if (auto done = begin_sync(); !done || !under_way_) return done;
+    if (auto done = take_note(syncs_.wait()); !done) return done;
+  }
 }
 
 // --- what the journal writes about itself
@@ -158,9 +199,13 @@ io<void> chain_writer::write_own(record_type type, std::string_view payload, fou
   return flush();
 }
 
-io<void> chain_writer::checkpoint_now() {
+io<void> chain_writer::set_checkpoint() {
   if (auto done = flush(); !done) return done;
   if (end_.records_since_checkpoint == 0) return {};
+  // Lines stand in the order of their records, and at most one is missing when the power fails.
+  if (open_) {
+    if (auto done = sync(); !done) return done;
+  }
   checkpoint made;
   made.count = end_.sequence;
   made.head = end_.head;
@@ -170,23 +215,17 @@ io<void> chain_writer::checkpoint_now() {
   if (auto done = write_own(record_type::checkpoint, line, made.time); !done) return done;
   end_.records_since_checkpoint = 0;
   checkpointed_ = made.count;
-  // The line claims that the record is there, so the record goes first.
-  if (auto done = sync(); !done) return done;
-  return append_line(std::move(line));
+  open_ = std::move(line) + '\n';
+  return {};
 }
 
-io<void> chain_writer::append_line(std::string line) {
-  line += '\n';
-  if (!lines_) {
-    auto made = files_.open(path(checkpoints_name), open_mode::create);
-    if (!made) return std::unexpected{made.error()};
-    if (auto done = files_.sync_directory(config_.dir); !done) return done;
-    lines_ = std::move(*made);
-  }
-  const std::array pieces{std::string_view{line}};
-  if (auto done = lines_->write(end_.checkpoints_bytes, pieces); !done) return done;
-  end_.checkpoints_bytes += line.size();
-  return lines_->sync();
+io<void> chain_writer::make_lines() {
+  if (lines_) return {};
+  auto made = files_.open(path(checkpoints_name), open_mode::create);
+  if (!made) return std::unexpected{made.error()};
+  if (auto done = files_.sync_directory(config_.dir); !done) return done;
+  lines_ = std::move(*made);
+  return {};
 }
 
 // False: it is larger than a state may be. A start then folds from the last one that was saved, which takes
@@ -216,7 +255,7 @@ io<void> chain_writer::finish() {
     if (!done) return std::unexpected{done.error()};
     saved = *done;
   }
-  if (auto done = checkpoint_now(); !done) return done;
+  if (auto done = set_checkpoint(); !done) return done;
   if (auto done = sync(); !done) return done;
   if (!saved) return {};
   // The new one's record is durable; nobody will ask for the one before.
@@ -240,7 +279,8 @@ io<void> chain_writer::trim() {
   if (end_.state < first.first) return {};
   const trim_note note{first.first, first.previous};
   if (auto done = write_own(record_type::trim, to_payload(note), time_.wall()); !done) return done;
-  if (auto done = checkpoint_now(); !done) return done;
+  if (auto done = set_checkpoint(); !done) return done;
+  if (auto done = sync(); !done) return done;
   // Oldest first: whatever a power cut leaves is without a gap.
   for (std::size_t i = 0; i < keep; ++i) {
     if (auto done = files_.remove(path(segment_name(end_.segments[i].first))); !done) return done;

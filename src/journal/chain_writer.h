@@ -1,9 +1,11 @@
 // What the journal writes and in which order, without a thread and without a clock that ticks: batches in,
-// files out. After the first failure it must not be used any more.
+// files out. Who waits for the disk is the sync_runner's part: records are written while a sync is under way.
+// After the first failure it must not be used any more.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +16,7 @@
 #include "journal/housekeeping.h"
 #include "journal/journal.h"
 #include "journal/record.h"
+#include "journal/sync_runner.h"
 
 namespace tidegate::journal {
 
@@ -40,16 +43,29 @@ class chain_writer {
   // All references must outlive it. `watcher` may be null.
   static io<std::unique_ptr<chain_writer>> open(const settings& config, file_system& files,
                                                 const signing_key& key, fold& sums,
-                                                const foundation::clock& time, observer* watcher,
-                                                journal_end end);
+                                                const foundation::clock& time, sync_runner& syncs,
+                                                observer* watcher, journal_end end);
+  // Waits for a sync under way.
+  ~chain_writer();
+  chain_writer(const chain_writer&) = delete;
+  chain_writer& operator=(const chain_writer&) = delete;
 
   // Seals the records in place, writes them with as few calls as there are segments, folds them. Rotates and
   // sets checkpoints where they are due by size and number.
   io<void> append(std::span<batch* const> batches);
-  // Nothing to do where all is durable.
+  // Begins to make durable what is written, and a checkpoint's line behind its record; nothing where there is
+  // nothing to do or one is under way. What becomes of it is known after a `collect`.
+  io<void> begin_sync();
+  // Takes note of a sync that has ended.
+  io<void> collect();
+  bool syncing() const { return under_way_.has_value(); }
+  // Only if there are records that no checkpoint covers: the checkpoint's record; its line comes with the
+  // next sync. Waits for the line of the one before.
+  io<void> set_checkpoint();
+  // Whether a checkpoint's line is still to come.
+  bool checkpoint_open() const { return open_.has_value(); }
+  // Until all is durable; nothing to do where it is.
   io<void> sync();
-  // Only if there are records that no checkpoint covers: checkpoint record, sync, line.
-  io<void> checkpoint_now();
   // Saves the fold if it changed, then a checkpoint: the end of a segment and of the journal's use.
   io<void> finish();
   // Gives up segments that are older than the retention.
@@ -63,7 +79,7 @@ class chain_writer {
 
  private:
   chain_writer(const settings& config, file_system& files, const signing_key& key, fold& sums,
-               const foundation::clock& time, observer* watcher, journal_end end);
+               const foundation::clock& time, sync_runner& syncs, observer* watcher, journal_end end);
 
   std::string path(std::string_view name) const { return config_.dir + '/' + std::string{name}; }
   std::uint64_t live_bytes() const { return end_.segment_bytes + staged_bytes_; }
@@ -77,7 +93,8 @@ class chain_writer {
   void fold_records(std::string_view piece);
   io<void> write_own(record_type type, std::string_view payload, foundation::wall_time now);
   io<bool> save_state();
-  io<void> append_line(std::string line);
+  io<void> make_lines();
+  io<void> take_note(const io<foundation::duration>& ended);
   io<void> drop_lines_before(std::uint64_t first);
 
   const settings& config_;
@@ -85,6 +102,7 @@ class chain_writer {
   const signing_key& key_;
   fold& sums_;
   const foundation::clock& time_;
+  sync_runner& syncs_;
   observer* watcher_;
 
   journal_end end_;
@@ -92,6 +110,13 @@ class chain_writer {
   std::uint64_t checkpointed_ = 0;
   std::unique_ptr<file> live_;
   std::unique_ptr<file> lines_;
+  // A checkpoint whose record is written, and its line.
+  std::optional<std::string> open_;
+  struct sync_note {
+    std::uint64_t sequence = 0;
+    std::size_t line_bytes = 0;
+  };
+  std::optional<sync_note> under_way_;
   hasher hash_;
   std::string header_;
   std::string own_;

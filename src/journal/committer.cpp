@@ -24,9 +24,7 @@ committer::committer(chain_writer& chain, const settings& config, const foundati
 void committer::run(std::span<entry> arrived) {
   if (stopped() || !write(arrived)) return refuse(arrived);
   settle(arrived);
-  const instant now = time_.now();
-  note_time(now);
-  work(now);
+  work(time_.now());
 }
 
 bool committer::write(std::span<entry> arrived) {
@@ -85,33 +83,46 @@ void committer::note_time(instant now) {
 instant committer::due() const {
   if (stopped()) return never;
   instant at = never;
-  if (!waiting_.empty()) at = last_sync_ + config_.group_commit;
-  if (unsynced_since_ != never) at = std::min(at, unsynced_since_ + config_.background_sync);
-  if (uncovered_since_ != never) at = std::min(at, uncovered_since_ + config_.checkpoint_interval);
+  // What comes behind a sync under way is decided when that one has ended.
+  if (!chain_.syncing()) {
+    if (!waiting_.empty()) at = last_sync_ + config_.group_commit;
+    if (unsynced_since_ != never) at = std::min(at, unsynced_since_ + config_.background_sync);
+  }
+  if (uncovered_since_ != never && !chain_.checkpoint_open())
+    at = std::min(at, uncovered_since_ + config_.checkpoint_interval);
   return at;
 }
 
 bool committer::sync_due(instant now) const {
+  if (chain_.checkpoint_open()) return true;
   if (waiting_.empty()) return unsynced_since_ != never && now >= unsynced_since_ + config_.background_sync;
   return now >= last_sync_ + config_.group_commit ||
          chain_.sequence() - chain_.synced() >= config_.group_commit_records;
 }
 
 bool committer::checkpoint_due(instant now) const {
-  return uncovered_since_ != never && now >= uncovered_since_ + config_.checkpoint_interval;
+  return uncovered_since_ != never && !chain_.checkpoint_open() &&
+         now >= uncovered_since_ + config_.checkpoint_interval;
 }
 
 void committer::work(instant now) {
-  io<void> done;
+  if (auto done = take_note(now); !done) return stop(done.error());
   if (checkpoint_due(now)) {
-    done = chain_.checkpoint_now();
+    io<void> done = chain_.set_checkpoint();
     if (done) done = chain_.trim();
-  } else if (sync_due(now)) {
-    done = chain_.sync();
+    if (!done) return stop(done.error());
   }
-  if (!done) return stop(done.error());
+  if (chain_.syncing() || !sync_due(now)) return note_time(now);
+  if (auto done = chain_.begin_sync(); !done) return stop(done.error());
+  if (auto done = take_note(now); !done) return stop(done.error());
+}
+
+// Of a sync that has ended, if one has.
+io<void> committer::take_note(instant now) {
+  if (auto done = chain_.collect(); !done) return done;
   tell_synced();
   note_time(now);
+  return {};
 }
 
 void committer::tell_synced() {

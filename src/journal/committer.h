@@ -1,5 +1,6 @@
 // Group commit: decides when what was written is synced, who is told, and when checkpoints are due. No thread
-// of its own; whoever drives it calls `run` when batches arrive and when `due` has come.
+// of its own; whoever drives it calls `run` when batches arrive, when `due` has come and when a sync has
+// ended.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ class committer {
   committer(chain_writer& chain, const settings& config, const foundation::clock& time, observe::logger& log,
             observer* watcher);
 
-  // Writes them all, then syncs if it is time, then tells who waits. Afterwards the entries are done with.
+  // Writes them all, tells who waits for no more than that, begins a sync if it is time, and tells who waited
+  // for one that has ended. Afterwards the entries are done with.
   void run(std::span<entry> arrived);
   // When `run` is to be called though nothing arrives; `never` when nothing is under way.
   foundation::instant due() const;
@@ -53,6 +55,7 @@ class committer {
   bool sync_due(foundation::instant now) const;
   bool checkpoint_due(foundation::instant now) const;
   void work(foundation::instant now);
+  io<void> take_note(foundation::instant now);
   void tell_synced();
   void stop(const io_failure& failure);
   void refuse(std::span<entry> arrived);

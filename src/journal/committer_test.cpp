@@ -155,5 +155,136 @@ TEST_F(group_commit, the_end_seals_the_journal) {
   EXPECT_EQ(now->chain->sequence(), 5U) << "a second end adds nothing";
 }
 
+// --- while a sync is under way
+
+class slow_disk : public group_commit {
+ protected:
+  void start() {
+    now = std::make_unique<kit::life>(config, disk, time, &held);
+    ASSERT_TRUE(now->open()) << now->refusal;
+  }
+  // The sync under way ends, and the journal hears of it.
+  void end_sync() {
+    ASSERT_TRUE(held.under_way());
+    held.let_go();
+    now->commits->run({});
+  }
+  // As if the process were killed here: what is under way never happens.
+  survey after_a_kill() const {
+    const simulated_disk left{disk.contents()};
+    simulated_disk found{left.contents()};
+    return take_survey(found, {.dir = config.dir});
+  }
+  ~slow_disk() override { now.reset(); }
+
+  kit::held_sync held{time};
+};
+
+TEST_F(slow_disk, records_are_written_and_acknowledged_while_a_sync_is_under_way) {
+  start();
+  now->append(1, 1, durability::power);
+  ASSERT_TRUE(held.under_way());
+  now->append(2, 1, durability::process);
+  EXPECT_EQ(now->heard.committed_cookies, cookies{2});
+  EXPECT_EQ(now->sums.ids.size(), 2U);
+  end_sync();
+  EXPECT_EQ(now->heard.committed_cookies, (cookies{2, 1}));
+  EXPECT_EQ(synced(), 1U) << "what came behind its start is not its matter";
+}
+
+TEST_F(slow_disk, a_power_record_behind_a_syncs_start_waits_for_the_next_one) {
+  start();
+  now->append(1, 1, durability::power);
+  now->append(2, 1, durability::power);
+  end_sync();
+  EXPECT_EQ(now->heard.committed_cookies, cookies{1});
+  now->pass(milliseconds{2});
+  EXPECT_EQ(now->heard.committed_cookies, cookies{1});
+  end_sync();
+  EXPECT_EQ(now->heard.committed_cookies, (cookies{1, 2}));
+}
+
+TEST_F(slow_disk, nothing_is_due_that_the_sync_under_way_decides) {
+  start();
+  now->append(1, 1, durability::power);
+  now->append(2, 1, durability::power);
+  EXPECT_GT(now->commits->due(), time.now() + milliseconds{1000});
+}
+
+TEST_F(slow_disk, a_checkpoint_does_not_hold_up_what_comes_behind_it) {
+  config.checkpoint_records = 10;
+  start();
+  now->append(1, 10, durability::process);
+  EXPECT_TRUE(now->chain->checkpoint_open());
+  now->append(11, 5, durability::process);
+  EXPECT_EQ(now->heard.committed_cookies, (cookies{1, 11}));
+  const survey killed = after_a_kill();
+  ASSERT_FALSE(killed.fault) << to_text(*killed.fault);
+  EXPECT_FALSE(killed.missing_line.empty());
+  EXPECT_EQ(killed.last, 16U);
+  end_sync();
+  EXPECT_FALSE(now->chain->checkpoint_open());
+  EXPECT_TRUE(after_a_kill().missing_line.empty());
+}
+
+TEST_F(slow_disk, a_second_checkpoint_waits_for_the_line_of_the_first) {
+  config.checkpoint_records = 10;
+  start();
+  now->append(1, 25, durability::process);
+  const survey killed = after_a_kill();
+  ASSERT_FALSE(killed.fault) << to_text(*killed.fault);
+  EXPECT_EQ(killed.checkpoints, 2U);
+}
+
+TEST_F(slow_disk, a_start_restores_the_line_of_a_checkpoint_that_has_records_behind_it) {
+  config.checkpoint_records = 10;
+  start();
+  now->append(1, 15, durability::process);
+  simulated_disk found{disk.contents()};
+  kit::life next{config, found, time};
+  ASSERT_TRUE(next.open()) << next.refusal;
+  EXPECT_EQ(next.lines.of("journal_checkpoint_line_restored").size(), 1U);
+  next.append(16, 20, durability::power);
+  const survey seen = take_survey(found, {.dir = config.dir});
+  EXPECT_FALSE(seen.fault) << to_text(*seen.fault);
+}
+
+TEST_F(slow_disk, a_removed_line_shows_once_a_record_says_that_its_checkpoint_was_durable) {
+  config.checkpoint_records = 10;
+  start();
+  now->append(1, 10, durability::process);
+  end_sync();
+  now->append(11, 1, durability::process);
+  auto files = disk.contents();
+  files[config.dir + "/checkpoints.jsonl"].clear();
+  simulated_disk changed{files};
+  const survey seen = take_survey(changed, {.dir = config.dir});
+  ASSERT_TRUE(seen.fault);
+  EXPECT_EQ(seen.fault->sequence, 11U);
+}
+
+TEST_F(slow_disk, a_segment_is_sealed_only_when_all_of_it_is_durable) {
+  config.segment_size = 1024;
+  start();
+  now->append(1, 1, durability::power);
+  for (std::uint64_t id = 2; id < 40; ++id) now->append(id, 1, durability::process, 40);
+  const survey killed = after_a_kill();
+  ASSERT_FALSE(killed.fault) << to_text(*killed.fault);
+  EXPECT_GT(killed.segments.size(), 2U);
+  EXPECT_GE(synced(), killed.segments.back().first - 1);
+}
+
+TEST_F(slow_disk, a_sync_that_fails_stops_the_journal_when_it_ends) {
+  start();
+  now->append(1, 1, durability::power);
+  disk.fail_operation(disk.operations() + 2, EIO);
+  now->append(2, 1, durability::process);
+  end_sync();
+  EXPECT_EQ(now->heard.failed_cookies, cookies{1});
+  EXPECT_TRUE(now->commits->stopped());
+  now->append(3, 1, durability::process);
+  EXPECT_EQ(now->heard.failed_cookies, (cookies{1, 3}));
+}
+
 }  // namespace
 }  // namespace tidegate::journal

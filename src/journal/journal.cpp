@@ -41,12 +41,14 @@ struct journal::parts final : observer {
   void run();
   void take(std::unique_lock<std::mutex>& lock, std::vector<entry>& entries);
   void give_back(std::vector<entry>& entries);
+  void sync_ended();
 
   const settings config;
   const foundation::clock& time;
   observer* const watcher;
   const signing_key key;
   recovery_report report;
+  background_sync syncs{time, [this] { sync_ended(); }};
   std::unique_ptr<chain_writer> chain;
   std::unique_ptr<committer> commits;
   std::atomic<bool> has_stopped{false};
@@ -60,6 +62,7 @@ struct journal::parts final : observer {
   std::vector<batch> spare;
   std::string reason;
   bool idle = false;
+  bool woken = false;  // a sync has ended
   bool closing = false;
 
   std::thread writer;
@@ -73,8 +76,8 @@ std::expected<std::unique_ptr<journal>, std::string> journal::open(settings conf
   auto made = std::make_unique<parts>(std::move(config), time, watcher, std::move(recovered->key));
   made->report = recovered->report;
   made->sequence = recovered->report.records;
-  auto chain =
-      chain_writer::open(made->config, files, made->key, sums, time, made.get(), std::move(recovered->end));
+  auto chain = chain_writer::open(made->config, files, made->key, sums, time, made->syncs, made.get(),
+                                  std::move(recovered->end));
   if (!chain) return std::unexpected{chain.error().what};
   made->chain = std::move(*chain);
   if (auto trimmed = made->chain->trim(); !trimmed) return std::unexpected{trimmed.error().what};
@@ -162,7 +165,7 @@ void journal::parts::run() {
 
 // Returns with what is there, when something is due, or when the end has come.
 void journal::parts::take(std::unique_lock<std::mutex>& lock, std::vector<entry>& entries) {
-  while (queue.empty() && !closing) {
+  while (queue.empty() && !closing && !woken) {
     const foundation::instant due = commits->due();
     idle = true;
     if (due == foundation::never) {
@@ -173,9 +176,19 @@ void journal::parts::take(std::unique_lock<std::mutex>& lock, std::vector<entry>
     if (due <= now) break;
     if (!wake.wait_for(lock, due - now, [this] { return !idle; })) break;
   }
-  idle = false;
+  idle = woken = false;
   entries.swap(queue);
   queued_bytes = 0;
+}
+
+void journal::parts::sync_ended() {
+  bool sleeps = false;
+  {
+    const std::scoped_lock lock{mutex};
+    woken = true;
+    sleeps = std::exchange(idle, false);
+  }
+  if (sleeps) wake.notify_one();
 }
 
 void journal::parts::give_back(std::vector<entry>& entries) {

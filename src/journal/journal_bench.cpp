@@ -43,7 +43,8 @@ struct world {
     if (!done) std::abort();
     report = done->report;
     key = std::make_unique<signing_key>(std::move(done->key));
-    chain = std::move(*chain_writer::open(config, files, *key, sums, time, nullptr, std::move(done->end)));
+    chain =
+        std::move(*chain_writer::open(config, files, *key, sums, time, syncs, nullptr, std::move(done->end)));
     commits = std::make_unique<committer>(*chain, config, time, log, nullptr);
   }
   void append(std::int64_t count) {
@@ -61,6 +62,7 @@ struct world {
   observe::logger log{lines, time};
   recovery_report report;
   std::unique_ptr<signing_key> key;
+  inline_sync syncs{time};
   std::unique_ptr<chain_writer> chain;
   std::unique_ptr<committer> commits;
 };

@@ -7,12 +7,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "foundation/text.h"
 #include "foundation/time.h"
 #include "journal/committer.h"
 #include "journal/recovery.h"
+#include "journal/sync_runner.h"
 #include "observe/captured_log.h"
 
 namespace tidegate::journal::kit {
@@ -81,18 +83,41 @@ inline settings small_settings() {
   return config;
 }
 
+// A sync lasts until it is let go, or until somebody waits for it.
+class held_sync final : public sync_runner {
+ public:
+  explicit held_sync(const foundation::clock& time) : time_{time} {}
+  void start(sync_job job) override { job_ = std::move(job); }
+  std::optional<io<foundation::duration>> poll() override { return std::exchange(result_, std::nullopt); }
+  io<foundation::duration> wait() override {
+    let_go();
+    return *poll();
+  }
+  bool under_way() const { return job_.has_value(); }
+  void let_go() {
+    if (job_) result_ = run(*std::exchange(job_, std::nullopt), time_);
+  }
+
+ private:
+  const foundation::clock& time_;
+  std::optional<sync_job> job_;
+  std::optional<io<foundation::duration>> result_;
+};
+
 // One life of a journal, from opening to the end of its process, on one thread.
 class life {
  public:
-  life(settings c, file_system& disk, foundation::manual_clock& clock) : config{std::move(c)}, time{clock} {
+  // `held`: who makes syncs in place of the calls themselves; it must outlive this.
+  life(settings c, file_system& disk, foundation::manual_clock& clock, sync_runner* held = nullptr)
+      : config{std::move(c)}, time{clock} {
     auto done = recover(config, disk, time, sums, log);
     if (!done) {
       refusal = done.error();
       return;
     }
     recovered.emplace(std::move(*done));
-    auto opened =
-        chain_writer::open(config, disk, recovered->key, sums, time, nullptr, std::move(recovered->end));
+    auto opened = chain_writer::open(config, disk, recovered->key, sums, time,
+                                     held != nullptr ? *held : syncs, nullptr, std::move(recovered->end));
     if (!opened) {
       refusal = opened.error().what;
       return;
@@ -132,6 +157,7 @@ class life {
   observe::logger log{lines, log_time};
   std::string refusal;
   std::optional<recovery> recovered;
+  inline_sync syncs{time};
   std::unique_ptr<chain_writer> chain;
   std::unique_ptr<committer> commits;
 };

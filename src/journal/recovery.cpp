@@ -150,7 +150,8 @@ outcome recoverer::mend_lines() {
     const std::array pieces{std::string_view{line}};
     if (auto done = plain(lines.write(found_.lines_bytes, pieces)); !done) return done;
     found_.lines_bytes += line.size();
-    log_.at(level::warn, "journal_checkpoint_line_restored").field("sequence", found_.last);
+    log_.at(level::warn, "journal_checkpoint_line_restored")
+        .field("sequence", checkpoint_of_line(found_.missing_line)->count + 1);
   }
   if (auto done = plain(lines.sync()); !done) return done;
   // The file may have been made just now, or by a process whose directory sync failed.

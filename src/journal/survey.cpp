@@ -90,7 +90,7 @@ class surveyor {
   std::uint64_t next_ = 1;
   std::uint64_t synced_ = 0;
   std::uint64_t last_line_count_ = 0;
-  // A checkpoint record whose line was not found: allowed for the last record only.
+  // A checkpoint record whose line was not found: allowed for the last one only.
   std::optional<finding> lacks_line_;
   // Records of the last segment that nothing has proved durable yet: (sequence, offset).
   std::deque<std::pair<std::uint64_t, std::uint64_t>> unproven_;
@@ -201,6 +201,10 @@ bool surveyor::read_segment_header(std::size_t index, segment_reader& reader) {
   if (header->first == 1 && header->previous != digest{}) {
     return fail(segment_, 0, next_, "the first segment points back at something");
   }
+  if (lacks_line_ && !request_.live) {
+    out_.fault = lacks_line_;
+    return false;
+  }
   if (index == read_from_) out_.head = header->previous;
   out_.link = hash_(*bytes);
   out_.segments[index] = *header;
@@ -254,7 +258,8 @@ bool surveyor::take(const parsed_record& record, std::uint64_t offset) {
   if (signs ? record.synced != 0 : record.synced >= sequence || record.synced < synced_) {
     return fail(segment_, offset, next_, "its mark of what is durable is out of order");
   }
-  if (lacks_line_ && !request_.live) {
+  // A line is durable before any record says that its checkpoint is, and before the next checkpoint.
+  if (lacks_line_ && !request_.live && (signs || record.synced >= lacks_line_->sequence)) {
     out_.fault = lacks_line_;
     return false;
   }

@@ -45,7 +45,9 @@ void note_durable(const kit::life& now, const std::vector<std::pair<std::uint64_
   }
 }
 
-void write_until_dark(kit::life& now, foundation::random_source& random, promise& made) {
+// `held`: syncs last as long as chance will have it, and records are written meanwhile.
+void write_until_dark(kit::life& now, kit::held_sync* held, foundation::random_source& random,
+                      promise& made) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> batches;
   while (!now.commits->stopped()) {
     const std::size_t count = 1 + random.below(4);
@@ -55,6 +57,10 @@ void write_until_dark(kit::life& now, foundation::random_source& random, promise
     for (std::uint64_t id = made.next_id; id <= last; ++id) made.written.push_back(id);
     now.append(made.next_id, count, wanted, random.below(200));
     made.next_id = last + 1;
+    if (held != nullptr && random.below(3) == 0) {
+      held->let_go();
+      now.commits->run({});
+    }
     if (random.below(3) == 0) now.pass(foundation::milliseconds{static_cast<std::int64_t>(random.below(70))});
   }
   note_durable(now, batches, made);
@@ -89,11 +95,13 @@ void power_cuts(std::uint64_t seed, tally& sum) {
   for (int n = 0; n < lives; ++n) {
     disk.die_at_operation(1 + random.below(90));
     {
-      kit::life now{config, disk, time};
+      kit::held_sync slow{time};
+      kit::held_sync* const held = random.below(2) == 0 ? &slow : nullptr;
+      kit::life now{config, disk, time, held};
       if (now.open()) {
         ASSERT_TRUE(kept(made, now.sums.ids));
         made.written = now.sums.ids;
-        write_until_dark(now, random, made);
+        write_until_dark(now, held, random, made);
         sum.acknowledged += now.heard.committed_cookies.size();
       } else {
         ASSERT_TRUE(disk.failed()) << now.refusal;

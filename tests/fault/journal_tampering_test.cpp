@@ -215,7 +215,7 @@ std::string edit_checkpoints(files& all, random_source& random) {
   std::string what;
   switch (random.below(4)) {
     case 0:
-      // The very last line may as well never have been written: see docs/JOURNAL.md.
+      // The last line may as well never have been written: see docs/JOURNAL.md.
       if (i + 1 == lines.size()) return {};
       lines.erase(lines.begin() + static_cast<std::ptrdiff_t>(i));
       what = "removed a checkpoint's line";
