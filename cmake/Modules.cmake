@@ -21,6 +21,14 @@ function(tidegate_test_options target)
   target_compile_options(${target} PRIVATE "$<$<CONFIG:Debug>:-O0>")
 endfunction()
 
+# Except where a test takes millions of steps of its own beside the code: there it is the test that lasts. Not with the
+# common headers, which are compiled without optimisation.
+set(TIDEGATE_LONG_TESTS
+  src/policy/quota_model_test.cpp src/policy/rate_limit_test.cpp src/policy/scheduler_model_test.cpp
+  src/policy/simulation_test.cpp src/policy/skill_choice_test.cpp tests/conformance/cross_dialect_test.cpp)
+list(TRANSFORM TIDEGATE_LONG_TESTS PREPEND "${CMAKE_SOURCE_DIR}/")
+set_source_files_properties(${TIDEGATE_LONG_TESTS} PROPERTIES COMPILE_OPTIONS "-O1" SKIP_PRECOMPILE_HEADERS ON)
+
 tidegate_common_headers(tg_common_headers)
 if(TARGET GTest::gtest)
   tidegate_common_headers(tg_test_headers <gtest/gtest.h> <gmock/gmock.h>)
