@@ -14,6 +14,7 @@ void core::publish(std::shared_ptr<snapshot> next, const policy::health_settings
       identity.base_url = p->url_text;
       identity.credential_fingerprint = p->credential_fingerprint;
       p->health = bank.enroll(identity);
+      p->endpoint = bank.epoch_of(p->health);
     }
   });
   limits_.with([&](policy::rate_limiter& limits) {

@@ -54,6 +54,7 @@ run::run(core& shared, loop_services& services, call& request, reply_sink& reply
       limits_{snapshot_->policy_named(request.who.policy)} {}
 
 void run::lost() {
+  if (dispatched_) key_counted_ = provider_counted_ = false;  // the units were used
   if (!held_.empty()) close_reservation(dispatched_ ? std::optional{reserved_} : std::nullopt);
   give_back();
   if (streaming_) core_.metrics().open_streams(-1);
@@ -335,6 +336,8 @@ failure run::verdict_failure(const policy::step& last, const leg_end& end) const
     case policy::run_verdict::abandoned:
       return reply_.gone().fired() ? canceled_end().why()
                                    : timeout_end(policy::leg_timeout::leg, false).why();
+    case policy::run_verdict::unfit:
+      return *unfit_;
     case policy::run_verdict::local_limit:
       return provider_limit_failure(last.retry_after.value_or(duration::zero()));
     default:

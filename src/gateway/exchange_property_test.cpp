@@ -145,7 +145,8 @@ std::string kind_of_end(const exchange& e) {
 
 // One caller, and what is noted of it for the verdict.
 struct caller {
-  std::string marker;  // in its prompt, so that calls can be told apart
+  std::string marker;     // in its prompt, so that calls can be told apart
+  bool logprobs = false;  // asks for what no target of another dialect can carry
   kit::ask asks;
   duration starts{};
   std::optional<duration> leaves;
@@ -163,6 +164,8 @@ caller any_caller(random_source& random, std::size_t number) {
   c.asks.stream = chance(random, 70);
   c.asks.body = kit::request_body(c.asks);
   c.asks.body.replace(c.asks.body.find("say hello"), 9, c.marker);
+  c.logprobs = c.asks.dialect == dialect_id::openai_chat && chance(random, 30);
+  if (c.logprobs) c.asks.body.insert(1, R"("logprobs":true,)");
   if (chance(random, 40))
     c.asks.timeout = one_of(random, {duration{5ms}, duration{3s}, duration{12s}, duration{40s}});
   c.starts = some_time(random);
@@ -200,6 +203,7 @@ class small_world {
     std::ranges::sort(plan, {}, [](const moment& m) { return std::pair{m.at, m.leaves}; });
     for (const moment& m : plan) {
       w_.advance(begin + m.at - w_.clock.now());
+      no_permit_left_behind();
       m.leaves ? leave(*m.who) : start(*m.who);
     }
     w_.advance(10min + 1ms);
@@ -207,6 +211,7 @@ class small_world {
       judge(c);
       ++ends[kind_of_end(*c.its)];
     }
+    no_permit_left_behind();
     EXPECT_EQ(w_.upstream.open_calls(), 0U);
     EXPECT_THAT(w_.metrics.expose(), testing::HasSubstr("tidegate_open_streams 0\n"));
     no_secret_anywhere();
@@ -239,6 +244,7 @@ class small_world {
     c.its->reply.leave();
     w_.settle();
     EXPECT_TRUE(c.its->done) << "a run without a caller ends in the same turn";
+    no_permit_left_behind();
     for (const call_record* r : calls_of(c)) EXPECT_FALSE(r->open) << "its call upstream is closed with it";
     for (std::size_t i = 0; i < 3; ++i)
       EXPECT_EQ(w_.failures(names[i]), before[i]) << "leaving blames nobody";
@@ -251,6 +257,11 @@ class small_world {
     ASSERT_TRUE(e.done) << "nothing outlives its deadline";
     EXPECT_EQ(w_.terminals(e), 1U);
     EXPECT_EQ(events_of("ai_leg_started", e), events_of("ai_leg_finished", e));
+    EXPECT_EQ(events_of("ai_budget_reserved", e),
+              events_of("ai_budget_settled", e) + events_of("ai_budget_released", e))
+        << "each reservation ends once (BUD-5)";
+    for (const call_record* r : calls)
+      EXPECT_FALSE(c.logprobs && r->host == kit::B) << "a target that cannot carry the request (FO-10)";
     for (const call_record* r : calls)
       EXPECT_LT(r->at, c.deadline) << "nobody is called when the time is over";
     if (c.calls_at_leave != std::string::npos)
@@ -269,6 +280,15 @@ class small_world {
       EXPECT_FALSE(e.code().empty()) << e.reply.body;
       if (e.code() == "OK") EXPECT_FALSE(calls.empty());
     }
+  }
+
+  // A permit belongs to a run under way.
+  void no_permit_left_behind() {
+    if (!std::ranges::all_of(w_.exchanges, &exchange::done)) return;
+    w_.shared.health().with([&](policy::health_bank& bank) {
+      for (policy::provider_index i = 0; i < bank.size(); ++i)
+        EXPECT_NE(bank.breaker_of(i).would_refuse(w_.clock.now()), policy::breaker_refusal::probing);
+    });
   }
 
   std::size_t events_of(std::string_view event, const exchange& e) const {

@@ -100,8 +100,8 @@ class run {
   runtime::task<void> make_legs();
   // STR-8: whether the stream that broke is asked for once more, after the wait for it.
   [[gnu::noinline]] runtime::task<bool> replays(leg_end& broken);
-  // Why it cannot be made, or nothing.
-  std::optional<leg_end> build_leg(const policy::step& step);
+  // False: it cannot be made, and the plan knows.
+  bool build_leg(const policy::step& step, policy::failover_plan& plan);
   runtime::task<leg_end> make_leg(policy::step step, policy::failover_plan& plan);
   runtime::task<leg_end> send_once(std::size_t target, instant leg_deadline, policy::failover_plan& plan);
   // Not inlined, here and below: a coroutine that is becomes part of its caller's frame, and the frames of
@@ -181,12 +181,12 @@ class run {
   // The leg under way, or the last one.
   leg_request leg_;
   std::size_t current_ = 0;
-  std::size_t called_ = 0;  // the last target that was called, or would have been had it been able to say it
+  std::size_t called_ = 0;  // the last target that was called
   std::uint32_t legs_ = 0;
   std::uint32_t retries_ = 0;
   std::vector<attempt> attempts_;
-  bool earlier_unavailable_ = false;
-  std::unique_ptr<failure> earlier_;  // what an earlier leg ended with
+  std::unique_ptr<failure> unfit_;  // why the request cannot be said to `unfit_target_`
+  std::size_t unfit_target_ = 0;    // the first of those
   struct switch_note {
     std::size_t from;
     std::size_t to;

@@ -166,7 +166,8 @@ std::optional<failure> run::choose_targets(const route& r) {
     return invalid(error_code::invalid_argument, "no target of route '" + r.pattern + "' serves embeddings",
                    "model");
   }
-  for (const chosen_target& c : targets_) refs_.push_back({c.to->health, c.to->credential_id, c.model});
+  for (const chosen_target& c : targets_)
+    refs_.push_back({c.to->health, c.to->credential_id, c.model, c.to->endpoint});
   return std::nullopt;
 }
 

@@ -41,7 +41,8 @@ struct provider {
   bool credential_configured = false;  // a reference stands in the configuration
   std::string max_tokens_field = "max_tokens";
   duration first_byte = std::chrono::seconds{30};
-  policy::provider_index health = 0;
+  policy::provider_index health = 0;    // set by core::publish
+  policy::endpoint_epoch endpoint = 0;  // set by core::publish
   policy::credential_id credential_id = 0;
   std::uint64_t credential_fingerprint = 0;  // keyed and one-way, 0 = none: tells a changed one apart (FO-1)
   std::uint32_t requests_per_minute = 0;     // 0 = none

@@ -36,10 +36,41 @@ failover_plan::failover_plan(failover_mode mode, std::span<const target_ref> tar
       legs_{legs_before},
       targets_{targets},
       used_{targets.size()},
+      unfit_{targets.size()},
       excluded_{targets.size()} {
   TG_CHECK(!targets.empty());
-  sole_provider_ = std::ranges::all_of(
-      targets, [&](const target_ref& t) { return t.provider == targets.front().provider; });
+  find_sole_provider();
+}
+
+breaker& failover_plan::circuit_of(health_bank& bank, std::size_t target) const {
+  return bank.breaker_of(targets_[target].provider, targets_[target].epoch);
+}
+
+const breaker& failover_plan::circuit_of(const health_bank& bank, std::size_t target) const {
+  return bank.breaker_of(targets_[target].provider, targets_[target].epoch);
+}
+
+// Rests were given to the present endpoint.
+duration failover_plan::rest_of(const health_bank& bank, const target_ref& target, instant now) {
+  if (bank.epoch_of(target.provider) != target.epoch) return duration::zero();
+  return bank.cooldown_rest(target.provider, target.model, now);
+}
+
+void failover_plan::find_sole_provider() {
+  std::optional<provider_index> only;
+  sole_provider_ = true;
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    if (unfit_.contains(i)) continue;
+    sole_provider_ = sole_provider_ && only.value_or(targets_[i].provider) == targets_[i].provider;
+    only = targets_[i].provider;
+  }
+}
+
+bool failover_plan::all_unfit() const {
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    if (!unfit_.contains(i)) return false;
+  }
+  return true;
 }
 
 step failover_plan::next(health_bank& bank, instant now) {
@@ -64,7 +95,7 @@ std::optional<failover_plan::choice> failover_plan::choose_in_order(health_bank&
       pass_over(i, switch_reason::primary_auth_failed);
     } else if (resting(bank, i, now)) {
       pass_over(i, switch_reason::primary_cooldown);
-    } else if (const auto held = bank.breaker_of(targets_[i].provider).try_acquire(now)) {
+    } else if (const auto held = circuit_of(bank, i).try_acquire(now)) {
       return choice{i, *held};
     } else {
       pass_over(i, switch_reason::primary_degraded);
@@ -76,7 +107,7 @@ std::optional<failover_plan::choice> failover_plan::choose_in_order(health_bank&
 // A target that was passed over may have recovered through another run while a later one was called.
 std::optional<failover_plan::choice> failover_plan::choose_recovered(health_bank& bank, instant now) {
   for (std::size_t i = 0; i < targets_.size(); ++i) {
-    breaker& circuit = bank.breaker_of(targets_[i].provider);
+    breaker& circuit = circuit_of(bank, i);
     if (circuit.closed() && callable(bank, i, now)) return choice{i, circuit.acquire_anyway(now)};
   }
   return std::nullopt;
@@ -86,7 +117,7 @@ std::optional<failover_plan::choice> failover_plan::choose_recovered(health_bank
 std::optional<failover_plan::choice> failover_plan::choose_last_resort(health_bank& bank, instant now) {
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     if (!callable(bank, i, now)) continue;
-    breaker& circuit = bank.breaker_of(targets_[i].provider);
+    breaker& circuit = circuit_of(bank, i);
     if (!sole_provider_ && circuit.would_refuse(now) == breaker_refusal::probing) continue;
     return choice{i, circuit.acquire_anyway(now)};
   }
@@ -98,10 +129,11 @@ bool failover_plan::callable(const health_bank& bank, std::size_t target, instan
 }
 
 // A degraded target is not touched while this run has a healthy one (FO-5), also when that one has just
-// failed without tripping. A healthy one that rests or whose credential is refused is none to this run.
+// failed without tripping. A healthy one that rests, whose credential is refused or that cannot carry the
+// request is none to this run.
 bool failover_plan::last_resort_is_due(const health_bank& bank) const {
   for (std::size_t i = 0; i < targets_.size(); ++i) {
-    if (used_.contains(i) && bank.breaker_of(targets_[i].provider).closed()) return false;
+    if (used_.contains(i) && !unfit_.contains(i) && circuit_of(bank, i).closed()) return false;
   }
   return true;
 }
@@ -109,18 +141,17 @@ bool failover_plan::last_resort_is_due(const health_bank& bank) const {
 // Cooldowns belong to `immediate`: after_trip never switches for pushback (FO-3), so it has nothing to skip.
 bool failover_plan::resting(const health_bank& bank, std::size_t target, instant now) const {
   if (mode_ != failover_mode::immediate) return false;
-  const target_ref& t = targets_[target];
-  return bank.cooldown_rest(t.provider, t.model, now) > duration::zero();
+  return rest_of(bank, targets_[target], now) > duration::zero();
 }
 
 // RET-2: whether this run would go on if the leg failed by availability.
 bool failover_plan::another_target(const health_bank& bank, const choice& current, instant now) const {
   for (std::size_t i = cursor_; i < targets_.size(); ++i) {
-    if (callable(bank, i, now) && !bank.breaker_of(targets_[i].provider).would_refuse(now)) return true;
+    if (callable(bank, i, now) && !circuit_of(bank, i).would_refuse(now)) return true;
   }
   if (current.held.kind == leg_kind::normal || !last_resort_is_due(bank)) return false;
   for (std::size_t i = 0; i < targets_.size(); ++i) {
-    const bool probed = bank.breaker_of(targets_[i].provider).would_refuse(now) == breaker_refusal::probing;
+    const bool probed = circuit_of(bank, i).would_refuse(now) == breaker_refusal::probing;
     if (i != current.target && callable(bank, i, now) && !probed) return true;
   }
   return false;
@@ -128,7 +159,7 @@ bool failover_plan::another_target(const health_bank& bank, const choice& curren
 
 // The primary's reason stands for the run until some leg has been made.
 void failover_plan::pass_over(std::size_t target, switch_reason why) {
-  if (legs_ == legs_before_ && target == 0) from_reason_ = why;
+  if (legs_ == legs_before_ && target == from_) from_reason_ = why;
 }
 
 step failover_plan::start(const health_bank& bank, const choice& chosen, instant now) {
@@ -165,8 +196,9 @@ std::optional<duration> failover_plan::shortest_rest(const health_bank& bank, in
                                                      bool& all_resting) const {
   std::optional<duration> shortest;
   all_resting = true;
-  for (const target_ref& t : targets_) {
-    const duration rest = bank.cooldown_rest(t.provider, t.model, now);
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    if (unfit_.contains(i)) continue;
+    const duration rest = rest_of(bank, targets_[i], now);
     if (rest <= duration::zero()) {
       all_resting = false;
     } else if (!shortest || rest < *shortest) {
@@ -177,6 +209,7 @@ std::optional<duration> failover_plan::shortest_rest(const health_bank& bank, in
 }
 
 step failover_plan::give_up(const health_bank& bank, instant now) {
+  if (all_unfit()) return finish(run_verdict::unfit);
   const bool nothing_tried = legs_ == legs_before_ && last_verdict_ == run_verdict::unavailable;
   if (mode_ == failover_mode::immediate && (nothing_tried || last_verdict_ == run_verdict::rate_limited)) {
     bool all_resting = false;
@@ -208,7 +241,7 @@ void failover_plan::report(health_bank& bank, const leg_result& result, std::opt
 }
 
 void failover_plan::touch_health(health_bank& bank, const leg_result& result, instant now) {
-  breaker& circuit = bank.breaker_of(targets_[current_].provider);
+  breaker& circuit = circuit_of(bank, current_);
   switch (result.outcome) {
     case leg_outcome::success:
       emit_change(bank, circuit.on_success(held_, now), {});
@@ -232,7 +265,7 @@ void failover_plan::emit_change(const health_bank& bank, breaker_change change, 
     case breaker_change::tripped:
       emit({.kind = event_kind::degraded,
             .provider = provider,
-            .failures = bank.breaker_of(provider).consecutive_failures(),
+            .failures = circuit_of(bank, current_).consecutive_failures(),
             .detail = detail});
       break;
     case breaker_change::probe_failed:
@@ -259,8 +292,9 @@ void failover_plan::decide(health_bank& bank, leg_outcome outcome, std::optional
       leave(switch_reason::none, run_verdict::last_error);
       break;
     case leg_outcome::pushback: {
+      const bool rests = immediate && bank.epoch_of(t.provider) == t.epoch;
       const duration rest =
-          immediate ? bank.cool_down(t.provider, t.model, retry_after, now) : bank.rest_of(retry_after);
+          rests ? bank.cool_down(t.provider, t.model, retry_after, now) : bank.rest_of(retry_after);
       leave(switch_reason::primary_cooldown, run_verdict::rate_limited, rest);
       break;
     }
@@ -280,7 +314,7 @@ void failover_plan::decide(health_bank& bank, leg_outcome outcome, std::optional
   }
   // FO-3: only a tripped provider, a failed probe and a failed last resort give the run to the next target.
   // The trip may be another run's that failed at the same time.
-  const bool tripped = held_.kind != leg_kind::normal || !bank.breaker_of(t.provider).closed();
+  const bool tripped = held_.kind != leg_kind::normal || !circuit_of(bank, current_).closed();
   const bool goes_on = outcome == leg_outcome::availability_failure ? immediate || tripped : immediate;
   if (outcome == leg_outcome::neutral || !goes_on) finish(last_verdict_, last_rest_);
 }
@@ -298,7 +332,7 @@ void failover_plan::content_started(health_bank& bank, instant now) {
   content_ = true;
   leg_events_ = 0;
   if (held_.kind != leg_kind::probe) return;
-  breaker& circuit = bank.breaker_of(targets_[current_].provider);
+  breaker& circuit = circuit_of(bank, current_);
   const breaker_change change = circuit.on_success(held_, now);
   if (change == breaker_change::none) return;
   emit_change(bank, change, {});
@@ -306,12 +340,34 @@ void failover_plan::content_started(health_bank& bank, instant now) {
   held_ = ticket{circuit.generation(), leg_kind::normal};
 }
 
+// Until a leg has been made the run's primary is the first target that fits: there was nothing to switch
+// from.
+void failover_plan::cannot_carry(health_bank& bank, instant now) {
+  TG_CHECK(under_way_);
+  under_way_ = false;
+  withdraw_leg_events();
+  --legs_;
+  circuit_of(bank, current_).on_undecided(held_, now);
+  unfit_.insert(current_);
+  find_sole_provider();
+  if (legs_ != legs_before_ || current_ != from_ || all_unfit()) return;
+  while (unfit_.contains(from_)) ++from_;
+  from_reason_ = why_passed_over(bank, from_, now);
+}
+
+// Of a target that fits, before any leg; none: its turn is still to come.
+switch_reason failover_plan::why_passed_over(const health_bank& bank, std::size_t target, instant now) const {
+  if (target >= cursor_) return switch_reason::none;
+  if (used_.contains(target)) return switch_reason::primary_local_limit;
+  return resting(bank, target, now) ? switch_reason::primary_cooldown : switch_reason::primary_degraded;
+}
+
 void failover_plan::local_limited(health_bank& bank, std::optional<duration> retry_after, instant now) {
   TG_CHECK(under_way_);
   under_way_ = false;
   withdraw_leg_events();
   --legs_;
-  bank.breaker_of(targets_[current_].provider).on_undecided(held_, now);
+  circuit_of(bank, current_).on_undecided(held_, now);
   pass_over(current_, switch_reason::primary_local_limit);
   last_verdict_ = run_verdict::local_limit;
   last_rest_ = retry_after;
@@ -321,7 +377,7 @@ void failover_plan::local_limited(health_bank& bank, std::optional<duration> ret
 void failover_plan::abandon(health_bank& bank, bool leg_made, instant now) {
   if (under_way_) {
     under_way_ = false;
-    bank.breaker_of(targets_[current_].provider).on_undecided(held_, now);
+    circuit_of(bank, current_).on_undecided(held_, now);
     if (!leg_made) {
       withdraw_leg_events();
       --legs_;

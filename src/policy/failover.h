@@ -5,13 +5,13 @@
 //   for (;;) {
 //     step s = plan.next(bank, now);              // under the bank's lock
 //     if (s.what == step_kind::finish) break;     // s.verdict says how to answer
-//     ... budgets, rate limit (full: plan.local_limited), journal plan.events(), plan.clear_events(), the
-//     call ... plan.report(bank, result, retry_after, now);  // exactly one of report, local_limited, abandon
-//     per call
+//     ... the request (it cannot be said to this target: plan.cannot_carry), budgets, rate limit (full:
+//     plan.local_limited), journal plan.events(), plan.clear_events(), the call ...
+//     plan.report(bank, result, retry_after, now);
 //   }
 //
-// Every call step must be ended by exactly one of report, local_limited or abandon, else a probe's permit is
-// held until it expires. Not thread safe. No allocation for up to 64 targets.
+// Every call step must be ended by exactly one of report, cannot_carry, local_limited or abandon, else a
+// probe's permit is held until it expires. Not thread safe. No allocation for up to 64 targets.
 #pragma once
 
 #include <array>
@@ -39,6 +39,7 @@ struct target_ref {
   provider_index provider = 0;
   credential_id credential = 0;
   std::string_view model;
+  endpoint_epoch epoch = 0;  // the bank's when the configuration of this run was enrolled
 };
 
 enum class switch_reason : std::uint8_t {
@@ -81,6 +82,7 @@ enum class run_verdict : std::uint8_t {
   local_limit,   // AI_RATE_LIMITED{source:"local"}: retry_after as given to local_limited
   last_error,    // the last leg's own error passes through (auth, neutral)
   broken,        // the leg failed after content: the stream cannot be taken back (GW-5, STR-8)
+  unfit,         // no target can carry the request
   abandoned,     // abandon was called
 };
 
@@ -89,10 +91,10 @@ struct step {
 
   // call
   std::size_t target = 0;  // position in the list
-  std::uint32_t leg = 0;   // 1 for the run's first leg; local_limited takes its number back
+  std::uint32_t leg = 0;   // 1 for the run's first leg; cannot_carry and local_limited take its number back
   leg_kind kind = leg_kind::normal;
   switch_reason reason = switch_reason::none;  // set when this leg switches away from `from`
-  std::size_t from = 0;                        // the target called before, else the primary
+  std::size_t from = 0;                        // the target called before, else the first that fits
   bool transport_retries_allowed = true;       // RET-2
 
   // finish
@@ -128,6 +130,10 @@ class failover_plan {
   // The leg has shown its first content: a probe has succeeded (FO-6) and no other target is called any more
   // (FO-12).
   void content_started(health_bank& bank, foundation::instant now);
+  // The leg was not made: the request says something that this target's dialect cannot. To this run the
+  // target is none, and the next one is its turn, in either mode (FO-10). Takes back the undrained events of
+  // this leg.
+  void cannot_carry(health_bank& bank, foundation::instant now);
   // The leg was not made: its provider's window is full (RL-1). `immediate` goes on to the next target;
   // otherwise the run ends. Takes back the undrained events of this leg.
   void local_limited(health_bank& bank, std::optional<foundation::duration> retry_after,
@@ -141,6 +147,8 @@ class failover_plan {
   std::span<const health_event> events() const;
   void clear_events();
 
+  // A call step has not been ended yet.
+  bool under_way() const { return under_way_; }
   // Legs made so far, those before this plan among them.
   std::uint32_t legs() const { return legs_; }
   failover_mode mode() const { return mode_; }
@@ -158,11 +166,18 @@ class failover_plan {
   std::optional<choice> choose_in_order(health_bank& bank, foundation::instant now);
   std::optional<choice> choose_recovered(health_bank& bank, foundation::instant now);
   std::optional<choice> choose_last_resort(health_bank& bank, foundation::instant now);
+  breaker& circuit_of(health_bank& bank, std::size_t target) const;
+  const breaker& circuit_of(const health_bank& bank, std::size_t target) const;
+  static foundation::duration rest_of(const health_bank& bank, const target_ref& target,
+                                      foundation::instant now);
+  void find_sole_provider();
+  bool all_unfit() const;
   bool callable(const health_bank& bank, std::size_t target, foundation::instant now) const;
   bool last_resort_is_due(const health_bank& bank) const;
   bool resting(const health_bank& bank, std::size_t target, foundation::instant now) const;
   bool another_target(const health_bank& bank, const choice& current, foundation::instant now) const;
   void pass_over(std::size_t target, switch_reason why);
+  switch_reason why_passed_over(const health_bank& bank, std::size_t target, foundation::instant now) const;
   step start(const health_bank& bank, const choice& chosen, foundation::instant now);
   std::optional<foundation::duration> shortest_rest(const health_bank& bank, foundation::instant now,
                                                     bool& all_resting) const;
@@ -179,7 +194,7 @@ class failover_plan {
   void withdraw_leg_events();
 
   failover_mode mode_;
-  bool sole_provider_;  // no target of another provider: FO-8's "no other target"
+  bool sole_provider_ = true;  // no fit target of another provider: FO-8's "no other target"
   bool under_way_ = false;
   bool content_ = false;
   std::uint32_t legs_before_ = 0;
@@ -194,7 +209,8 @@ class failover_plan {
   std::optional<foundation::duration> last_rest_;
   std::optional<step> final_;
   std::span<const target_ref> targets_;
-  position_set used_;      // called or locally limited in this run
+  position_set used_;      // called, locally limited or unfit in this run
+  position_set unfit_;     // cannot carry the request
   position_set excluded_;  // bears a credential that was refused in this run
 
   std::size_t event_count_ = 0;

@@ -41,9 +41,23 @@ provider_index health_bank::enroll(const provider_identity& identity) {
   entry& e = at(known);
   if (same_endpoint(e.identity, identity)) return known;
   e.identity = identity;
+  ++e.epoch;
   e.circuit.reset();
   e.cooldowns.clear();
   return known;
+}
+
+// Each look at a replaced endpoint begins a generation of its own, so that no two tickets of it ever match.
+breaker& health_bank::breaker_of(provider_index provider, endpoint_epoch epoch) {
+  entry& e = at(provider);
+  if (e.epoch == epoch) return e.circuit;
+  replaced_.reset();
+  return replaced_;
+}
+
+const breaker& health_bank::breaker_of(provider_index provider, endpoint_epoch epoch) const {
+  const entry& e = at(provider);
+  return e.epoch == epoch ? e.circuit : replaced_;
 }
 
 // By name; a new one as it is.

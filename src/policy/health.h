@@ -21,6 +21,10 @@ namespace tidegate::policy {
 // Position of a provider in the bank; valid for the bank's lifetime.
 using provider_index = std::uint32_t;
 
+// Which endpoint a provider's name stands for: another one with every change of its URL or credential. What
+// began under an older one says nothing about the present one (FO-1).
+using endpoint_epoch = std::uint32_t;
+
 struct health_settings {
   breaker_settings breaker;
   foundation::duration cooldown_default = std::chrono::seconds{5};  // pushback without Retry-After
@@ -64,6 +68,13 @@ class health_bank {
   breaker& breaker_of(provider_index provider) { return at(provider).circuit; }
   const breaker& breaker_of(provider_index provider) const { return at(provider).circuit; }
 
+  // As enroll left it: whoever calls the provider by that configuration keeps it with the index.
+  endpoint_epoch epoch_of(provider_index provider) const { return at(provider).epoch; }
+  // The breaker of the endpoint that the name stood for in `epoch`. Of a replaced one nothing is kept: it is
+  // closed, and no ticket of it changes anything.
+  breaker& breaker_of(provider_index provider, endpoint_epoch epoch);
+  const breaker& breaker_of(provider_index provider, endpoint_epoch epoch) const;
+
   // Rests the target (provider + model) for `retry_after`, or the default, at most the cap; never shortens a
   // rest. Returns the rest given.
   foundation::duration cool_down(provider_index provider, std::string_view model,
@@ -103,6 +114,7 @@ class health_bank {
   };
   struct entry {
     provider_identity identity;
+    endpoint_epoch epoch = 0;
     breaker circuit;
     std::vector<cooldown> cooldowns;
     std::uint64_t rests = 0;  // how often a cooldown began or grew
@@ -120,6 +132,7 @@ class health_bank {
 
   health_settings settings_;
   std::vector<entry> entries_;
+  breaker replaced_;  // stands for every endpoint that is no longer there; never opens
 };
 
 }  // namespace tidegate::policy

@@ -50,8 +50,11 @@ void timer::disarm() noexcept {
   owner_.sift_down(last->slot_);
 }
 
-io_source::io_source(loop& owner, int fd) : owner_{owner}, fd_{fd}, read_timer_{owner, *this} {
-  owner_.attach(*this);
+io_source::io_source(loop& owner, int fd) noexcept : owner_{owner}, fd_{fd}, read_timer_{owner, *this} {
+  if (owner_.attach(*this)) return;
+  ::close(fd_);
+  fd_ = -1;
+  readable_ = writable_ = hung_up_ = true;
 }
 
 io_source::~io_source() { close(); }
@@ -65,10 +68,13 @@ void io_source::close() noexcept {
 }
 
 io_wait io_source::readable(instant deadline, cancel_source* cancel) {
-  return {*this, false, deadline, cancel};
+  return {*this, io_wait::want::read, deadline, cancel};
 }
 io_wait io_source::writable(instant deadline, cancel_source* cancel) {
-  return {*this, true, deadline, cancel};
+  return {*this, io_wait::want::write, deadline, cancel};
+}
+io_wait io_source::ready(instant deadline, cancel_source* cancel) {
+  return {*this, io_wait::want::either, deadline, cancel};
 }
 
 void io_source::on_events(std::uint32_t events) {
@@ -98,9 +104,9 @@ io_wait::hook_type::hook_type(io_wait& w)
 io_wait::timer_type::timer_type(io_wait& w, loop& l)
     : timer{l, [](timer& t) { static_cast<timer_type&>(t).wait.finish(wake::timeout); }}, wait{w} {}
 
-io_wait::io_wait(io_source& source, bool write, instant deadline, cancel_source* cancel) noexcept
+io_wait::io_wait(io_source& source, want what, instant deadline, cancel_source* cancel) noexcept
     : source_{source},
-      write_{write},
+      what_{what},
       deadline_{deadline},
       cancel_{cancel},
       hook_{*this},
@@ -111,17 +117,22 @@ bool io_wait::await_ready() noexcept {
     result_ = wake::canceled;
     return true;
   }
-  return write_ ? source_.writable_ : source_.readable_;
+  return (what_ != want::write && source_.readable_) || (what_ != want::read && source_.writable_);
 }
 
 void io_wait::await_suspend(std::coroutine_handle<> waiter) {
   waiter_ = waiter;
-  io_wait*& slot = write_ ? source_.writer_ : source_.reader_;
-  TG_CHECK(slot == nullptr);
-  slot = this;
+  if (what_ != want::write) {
+    TG_CHECK(source_.reader_ == nullptr);
+    source_.reader_ = this;
+  }
+  if (what_ != want::read) {
+    TG_CHECK(source_.writer_ == nullptr);
+    source_.writer_ = this;
+  }
   if (cancel_ != nullptr) cancel_->attach(hook_);
   if (deadline_ == never) return;
-  if (write_) {
+  if (what_ != want::read) {
     timer_.arm(deadline_);
   } else if (!source_.read_timer_.armed() || source_.read_timer_.when() > deadline_) {
     source_.read_timer_.arm(deadline_);
@@ -130,7 +141,8 @@ void io_wait::await_suspend(std::coroutine_handle<> waiter) {
 
 void io_wait::finish(wake result) {
   result_ = result;
-  (write_ ? source_.writer_ : source_.reader_) = nullptr;
+  if (what_ != want::write) source_.reader_ = nullptr;
+  if (what_ != want::read) source_.writer_ = nullptr;
   hook_.detach();
   timer_.disarm();
   source_.owner().schedule(waiter_);
@@ -176,11 +188,13 @@ loop::~loop() {
   ::close(epoll_);
 }
 
-void loop::attach(io_source& source) {
+bool loop::attach(io_source& source) noexcept {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.ptr = &source;
-  TG_CHECK(::epoll_ctl(epoll_, EPOLL_CTL_ADD, source.fd_, &event) == 0);
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, source.fd_, &event) == 0) return true;
+  TG_CHECK(errno == ENOMEM || errno == ENOSPC);
+  return false;
 }
 
 void loop::forget(const io_source& source) noexcept {

@@ -53,10 +53,11 @@ enum class wake : std::uint8_t { ready, timeout, canceled };
 class io_wait;
 
 // One descriptor in the loop. Edge triggered: `readable`/`writable` stay set until an operation says "would
-// block".
+// block". A descriptor that the kernel cannot watch (out of memory, out of watches) is closed at once, and
+// the source stands as one that has hung up: no wait on it lasts, and every operation finds it closed.
 class io_source {
  public:
-  io_source(loop& owner, int fd);
+  io_source(loop& owner, int fd) noexcept;
   io_source(const io_source&) = delete;
   io_source& operator=(const io_source&) = delete;
   ~io_source();
@@ -80,6 +81,8 @@ class io_source {
 
   io_wait readable(instant deadline, cancel_source* cancel);
   io_wait writable(instant deadline, cancel_source* cancel);
+  // Until either can be done.
+  io_wait ready(instant deadline, cancel_source* cancel);
 
  private:
   friend class loop;
@@ -102,10 +105,11 @@ class io_source {
   } read_timer_;
 };
 
-// Awaitable: until the source can be read (written), the deadline passes, or the cancel source fires.
+// Awaitable: until the source can be read (written, either), the deadline passes, or the cancel source fires.
 class io_wait {
  public:
-  io_wait(io_source& source, bool write, instant deadline, cancel_source* cancel) noexcept;
+  enum class want : std::uint8_t { read, write, either };
+  io_wait(io_source& source, want what, instant deadline, cancel_source* cancel) noexcept;
   io_wait(const io_wait&) = delete;
   io_wait& operator=(const io_wait&) = delete;
   bool await_ready() noexcept;
@@ -125,7 +129,7 @@ class io_wait {
   };
 
   io_source& source_;
-  bool write_;
+  want what_;
   wake result_ = wake::ready;
   instant deadline_;
   cancel_source* cancel_;
@@ -211,7 +215,7 @@ class loop {
  private:
   friend class timer;
   friend class io_source;
-  void attach(io_source& source);
+  bool attach(io_source& source) noexcept;  // false: the kernel cannot watch it
   void forget(const io_source& source) noexcept;
   bool fire_timers();
   bool run_posted();

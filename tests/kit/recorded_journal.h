@@ -1,6 +1,7 @@
 // A journal for tests of the gateway on simulated time: keeps records in memory and can be told to fail.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,7 @@ namespace tidegate::kit {
 class recorded_journal final : public gateway::record_log {
  public:
   void append(gateway::stage s, std::string_view payload) override {
+    if (on_append) on_append(payload);
     if (!broken_) lines_.emplace_back(s, payload);
   }
   runtime::task<bool> durable(gateway::stage s) override {
@@ -21,6 +23,9 @@ class recorded_journal final : public gateway::record_log {
     co_return !broken_;
   }
   bool stopped() const noexcept override { return broken_; }
+
+  // Before each record is taken; may throw, as memory that runs out does.
+  std::function<void(std::string_view)> on_append;
 
   // From now on nothing is taken any more.
   void break_now() { broken_ = true; }

@@ -35,6 +35,7 @@ class pooled_client final : public upstream_client {
  private:
   class connection;
   class reply;
+  struct send_end;
   // Origins come from the configuration: few, and looked up by comparing.
   struct pool {
     origin to;

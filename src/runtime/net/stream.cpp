@@ -140,8 +140,14 @@ io_result stream::tls_failure(int code, bool reading) {
     case SSL_ERROR_ZERO_RETURN:
       return {io_status::closed, 0, io_error::closed};
     case SSL_ERROR_SYSCALL:
+      tls_broken_ = true;
       return {io_status::failed, 0, errno == 0 ? io_error::reset : error_of(errno)};
     default:
+      tls_broken_ = true;
+      // The end of the connection where records were due. Many servers drop idle connections like this, so it
+      // is no failure of TLS; but whatever was under way is cut.
+      if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        return {io_status::failed, 0, io_error::closed};
       return {io_status::failed, 0, io_error::tls};
   }
 }
@@ -199,9 +205,14 @@ task<io_error> stream::handshake(ssl_handle ssl, instant deadline, cancel_source
 }
 
 void stream::shutdown_write() noexcept {
-  if (!is_open()) return;
-  if (ssl_ != nullptr) SSL_shutdown(ssl_.get());
-  ::shutdown(source_.fd(), SHUT_WR);
+  if (is_open()) ::shutdown(source_.fd(), SHUT_WR);
+}
+
+void stream::say_end() noexcept {
+  if (ssl_ == nullptr || tls_broken_ || !is_open() || hung_up() || !SSL_is_init_finished(ssl_.get())) return;
+  ERR_clear_error();
+  static_cast<void>(SSL_shutdown(ssl_.get()));
+  ERR_clear_error();
 }
 
 void stream::reset() noexcept {

@@ -26,7 +26,7 @@ enum class io_status : std::uint8_t { done, would_block, closed, failed };
 struct io_result {
   io_status status = io_status::done;
   std::size_t bytes = 0;
-  io_error error = io_error::none;  // where failed
+  io_error error = io_error::none;  // where failed; `closed`: a TLS peer ended without saying so (a cut)
 };
 
 struct ssl_deleter {
@@ -37,7 +37,7 @@ using ssl_handle = std::unique_ptr<ssl_st, ssl_deleter>;
 class stream {
  public:
   // Takes the descriptor, which must be non-blocking.
-  stream(loop& owner, int fd) : source_{owner, fd} {}
+  stream(loop& owner, int fd) noexcept : source_{owner, fd} {}
 
   loop& owner() const noexcept { return source_.owner(); }
   io_source& source() noexcept { return source_; }
@@ -60,6 +60,10 @@ class stream {
   bool encrypted() const noexcept { return ssl_ != nullptr; }
 
   void shutdown_write() noexcept;
+  // Nothing follows what was written, and it was whole: a TLS peer is told so (close_notify), as far as that
+  // can be done without waiting. Only behind this may a connection end that says by its end that a body is
+  // whole.
+  void say_end() noexcept;
   void close() noexcept { source_.close(); }
   // The peer sees a reset instead of an end.
   void reset() noexcept;
@@ -71,6 +75,7 @@ class stream {
 
   io_source source_;
   ssl_handle ssl_;
+  bool tls_broken_ = false;  // the session has failed and must not be used any more
 };
 
 }  // namespace tidegate::runtime

@@ -50,7 +50,7 @@ std::string target_of(std::string_view bytes) {
 
 }  // namespace
 
-downstream::downstream(server& owner, int fd, bool from_loopback)
+downstream::downstream(server& owner, int fd, bool from_loopback) noexcept
     : server_{owner}, stream_{owner.owner(), fd}, from_loopback_{from_loopback} {}
 
 downstream::~downstream() {
@@ -67,11 +67,35 @@ task<void> downstream::run() {
   while (co_await serve_one()) {
   }
   if (broken_ || !stream_.is_open()) co_return;
+  if (!body_open_) {
+    stream_.say_end();
+  } else if (!chunked_) {
+    // Its length would be told by the connection's end: an ordinary one would make it whole.
+    stream_.reset();
+    co_return;
+  }
   // Anything unread would turn our close into a reset and could take the answer with it.
   if (!body_complete_ || !pending_.empty()) co_await linger();
 }
 
+// An exchange under way, counted back also where its handler fails.
+class downstream::busy {
+ public:
+  explicit busy(downstream& d) noexcept : of_{d} { ++of_.server_.active_; }
+  busy(const busy&) = delete;
+  busy& operator=(const busy&) = delete;
+  ~busy() {
+    --of_.server_.active_;
+    of_.stream_.source().on_hangup(nullptr);
+    of_.gone_ = nullptr;
+  }
+
+ private:
+  downstream& of_;
+};
+
 task<bool> downstream::serve_one() {
+  common_headers_.clear();
   const head_outcome outcome = co_await read_head();
   if (outcome == head_outcome::closed) co_return false;
   if (outcome == head_outcome::refused) {
@@ -87,11 +111,10 @@ task<bool> downstream::serve_one() {
   deadline_ = never;
   body_complete_ = head_.body == http1::framing::none ||
                    (head_.body == http1::framing::length && head_.content_length == body_.size());
-  ++server_.active_;
-  co_await server_.handler_.handle(*this);
-  --server_.active_;
-  stream_.source().on_hangup(nullptr);
-  gone_ = nullptr;
+  {
+    const busy counted{*this};
+    co_await server_.handler_.handle(*this);
+  }
   const bool again = responded_ && !body_open_ && body_complete_ && !broken_ && !close_after_ &&
                      persistent() && stream_.is_open();
   server_.recycle(std::move(head_bytes_));
@@ -288,6 +311,7 @@ void downstream::append_status(std::string& out, int status, std::string_view he
   out += http1::reason_phrase(status);
   out += "\r\n";
   out += headers;
+  out += common_headers_;
   const bool keep = persistent() && !close_after_ && body_complete_;
   if (!keep) {
     out += "connection: close\r\n";

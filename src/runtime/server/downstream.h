@@ -25,7 +25,8 @@ struct http_refusal {
 
 class downstream {
  public:
-  downstream(server& owner, int fd, bool from_loopback);
+  // Takes the descriptor.
+  downstream(server& owner, int fd, bool from_loopback) noexcept;
   downstream(const downstream&) = delete;
   downstream& operator=(const downstream&) = delete;
   ~downstream();
@@ -49,6 +50,9 @@ class downstream {
   // Writing stops (false) when the client has gone or this point in time has passed.
   void set_deadline(instant when) noexcept { deadline_ = when; }
 
+  // Lines for whatever answers this exchange, the HTTP side's refusals of its body included.
+  void add_headers(std::string_view lines) { common_headers_ += lines; }
+
   // `headers`: complete lines "name: value\r\n" without framing headers, which are ours. False: the client
   // has gone.
   task<bool> respond(int status, std::string_view headers, std::string_view body);
@@ -70,6 +74,7 @@ class downstream {
 
  private:
   friend class server;
+  class busy;
   enum class head_outcome : std::uint8_t { complete, refused, closed };
 
   task<void> run();
@@ -105,6 +110,7 @@ class downstream {
   bool broken_ = false;
   http_refusal refusal_;
   std::string refused_target_;
+  std::string common_headers_;
 };
 
 }  // namespace tidegate::runtime

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <exception>
+#include <new>
 #include <utility>
 
 #include "foundation/check.h"
@@ -34,6 +36,7 @@ server::~server() { TG_CHECK(count_ == 0 && !accepting_); }
 void server::listen(int fd, ssl_ctx_st* tls) {
   tls_ = tls;
   listener_ = std::make_unique<io_source>(loop_, fd);
+  TG_CHECK(listener_->fd() >= 0);
   accept_all(fd);
 }
 
@@ -45,12 +48,7 @@ detached server::accept_all(int fd) {
     const int accepted =
         ::accept4(fd, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (accepted >= 0) {
-      if (budget_.open.fetch_add(1, std::memory_order_relaxed) >= budget_.max) {
-        budget_.open.fetch_sub(1, std::memory_order_relaxed);
-        ::close(accepted);
-        continue;
-      }
-      serve(std::make_unique<downstream>(*this, accepted, is_loopback(peer)));
+      admit(accepted, is_loopback(peer));
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -62,12 +60,44 @@ detached server::accept_all(int fd) {
       continue;
     }
     // Out of descriptors or memory: the backlog keeps the callers while others finish.
-    if (co_await loop_.sleep_until(loop_.now() + std::chrono::milliseconds{50}, &accepting_stop_) ==
-        wake::canceled)
-      break;
+    bool asleep = true;
+    try {
+      const instant again = loop_.now() + std::chrono::milliseconds{50};
+      if (co_await loop_.sleep_until(again, &accepting_stop_) == wake::canceled) break;
+    } catch (const std::bad_alloc&) {
+      asleep = false;
+    }
+    if (asleep) continue;
+    // Not even a timer could be had: the next caller's arrival is waited for, which takes no memory.
+    listener_->mark_drained();
+    co_await listener_->readable(never, &accepting_stop_);
+    if (draining_) break;
   }
   listener_.reset();
   accepting_ = false;
+}
+
+// Beyond the budget, or without memory for it, a connection is closed and the others go on.
+void server::admit(int fd, bool from_loopback) noexcept {
+  if (budget_.open.fetch_add(1, std::memory_order_relaxed) >= budget_.max) {
+    budget_.open.fetch_sub(1, std::memory_order_relaxed);
+    ::close(fd);
+    return;
+  }
+  std::unique_ptr<downstream> connection;
+  try {
+    connection = std::make_unique<downstream>(*this, fd, from_loopback);
+  } catch (const std::bad_alloc&) {
+    ::close(fd);
+    budget_.open.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  try {
+    serve(std::move(connection));
+  } catch (const std::bad_alloc&) {
+    // Of its frame: nothing has begun, and the descriptor went with the argument.
+    budget_.open.fetch_sub(1, std::memory_order_relaxed);
+  }
 }
 
 detached server::serve(std::unique_ptr<downstream> connection) {

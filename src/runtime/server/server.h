@@ -66,6 +66,7 @@ class server {
  private:
   friend class downstream;
   detached accept_all(int fd);
+  void admit(int fd, bool from_loopback) noexcept;
   detached serve(std::unique_ptr<downstream> connection);
   void enter(downstream& connection);
   std::string spare_buffer();
