@@ -338,6 +338,8 @@ class Survey:
             raise Fault(self.segment, 0, self.next, "the segment is of a format that this version does not know")
         if index + 1 != len(self.numbers) or self.numbers[index] != self.next:
             raise Fault(self.segment, 0, self.next, "the segment's header is damaged")
+        if self.lacks_line and not self.live:
+            raise self.lacks_line
         self.claims_in_rest(data, 0)
         self.claims_in_lines(0)
         if not self.live:

@@ -95,9 +95,9 @@ instant committer::due() const {
 
 bool committer::sync_due(instant now) const {
   if (chain_.checkpoint_open()) return true;
-  if (waiting_.empty()) return unsynced_since_ != never && now >= unsynced_since_ + config_.background_sync;
-  return now >= last_sync_ + config_.group_commit ||
-         chain_.sequence() - chain_.synced() >= config_.group_commit_records;
+  if (unsynced_since_ != never && now >= unsynced_since_ + config_.background_sync) return true;
+  return !waiting_.empty() && (now >= last_sync_ + config_.group_commit ||
+                               chain_.sequence() - chain_.synced() >= config_.group_commit_records);
 }
 
 bool committer::checkpoint_due(instant now) const {
@@ -111,6 +111,10 @@ void committer::work(instant now) {
     io<void> done = chain_.set_checkpoint();
     if (done) done = chain_.trim();
     if (!done) return stop(done.error());
+    // Segments are given up behind a sync of everything, which may have lasted.
+    now = time_.now();
+    tell_synced();
+    note_time(now);
   }
   if (chain_.syncing() || !sync_due(now)) return note_time(now);
   if (auto done = chain_.begin_sync(); !done) return stop(done.error());

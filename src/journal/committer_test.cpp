@@ -88,6 +88,19 @@ TEST_F(group_commit, without_a_window_every_round_syncs) {
   EXPECT_EQ(now->heard.committed_cookies, (cookies{1, 2, 3, 4, 5}));
 }
 
+TEST_F(group_commit, a_long_window_does_not_keep_the_background_waiting_nor_the_writer_busy) {
+  config.group_commit = milliseconds{1000};
+  start();
+  now->append(1, 1, durability::power);
+  now->append(2, 1, durability::process);
+  now->append(3, 1, durability::power);
+  EXPECT_GT(now->commits->due(), time.now());
+  now->pass(milliseconds{50});
+  EXPECT_EQ(synced(), 3U);
+  EXPECT_EQ(now->heard.committed_cookies, (cookies{1, 2, 3}));
+  EXPECT_GT(now->commits->due(), time.now());
+}
+
 TEST_F(group_commit, an_acknowledged_power_record_survives_a_power_cut) {
   start();
   now->append(1, 2, durability::power);

@@ -48,12 +48,6 @@ struct journal::parts final : observer {
   observer* const watcher;
   const signing_key key;
   recovery_report report;
-  background_sync syncs{time, [this] { sync_ended(); }};
-  std::unique_ptr<chain_writer> chain;
-  std::unique_ptr<committer> commits;
-  std::atomic<bool> has_stopped{false};
-  std::atomic<std::uint64_t> sequence{0};
-
   mutable std::mutex mutex;
   std::condition_variable wake;
   // Guarded by mutex.
@@ -64,6 +58,13 @@ struct journal::parts final : observer {
   bool idle = false;
   bool woken = false;  // a sync has ended
   bool closing = false;
+
+  // Below what its thread touches, above what it syncs for.
+  background_sync syncs{time, [this] { sync_ended(); }};
+  std::unique_ptr<chain_writer> chain;
+  std::unique_ptr<committer> commits;
+  std::atomic<bool> has_stopped{false};
+  std::atomic<std::uint64_t> sequence{0};
 
   std::thread writer;
 };

@@ -224,6 +224,10 @@ bool surveyor::bad_header(std::size_t index, segment_reader& reader, record_faul
   if (!last || listed_[index].number != next_) {
     return fail(segment_, 0, next_, "the segment's header is damaged");
   }
+  if (lacks_line_ && !request_.live) {
+    out_.fault = lacks_line_;
+    return false;
+  }
   if (!claims_in_rest(reader, segment_) || !claims_in_lines(segment_, 0)) return false;
   out_.torn_segment = segment_;
   out_.torn_bytes = reader.size();

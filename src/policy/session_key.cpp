@@ -5,14 +5,10 @@
 namespace tidegate::policy {
 namespace {
 
-// Places of one key begin with its id and a byte that ids do not hold, shared ones with that byte: no caller
-// can choose a name that falls together with another's.
-constexpr char separator = '\x1f';
-
 session_key named(std::string_view prefix, std::string_view id, std::string_view owner) {
   session_key key;
   key.name.append(prefix).append(id);
-  key.place.append(owner).append(1, separator).append(key.name);
+  key.place.append(owner).append(1, place_separator).append(key.name);
   return key;
 }
 

@@ -6,6 +6,10 @@
 
 namespace tidegate::policy {
 
+// Places of one key begin with its id and this byte, which ids do not hold, shared ones with the byte: no
+// caller can choose a name that falls together with another's.
+inline constexpr char place_separator = '\x1f';
+
 struct session_key {
   std::string name;   // as callers are told: "session:<id>", "project:<id>", "document:<id>" or "global"
   std::string place;  // unique among all callers: what the scheduler is given

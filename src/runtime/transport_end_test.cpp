@@ -279,7 +279,7 @@ TEST(transport_end, a_provider_that_answers_without_reading_a_large_request_is_h
 
 TEST(transport_end, an_early_answer_of_success_still_gets_the_whole_request) {
   tls_world t{"localhost"};
-  for (const bool tls : {false, true}) {
+  for (const auto& [tls, closes] : {std::pair{false, false}, {true, false}, {false, true}}) {
     world w{t.server_side.get(), t.client_side.get()};
     hand_run_provider provider{w, tls ? t.server_side.get() : nullptr};
     const std::string body(8U << 20, 'b');
@@ -288,7 +288,8 @@ TEST(transport_end, an_early_answer_of_success_still_gets_the_whole_request) {
     fetch(w, provider.to, head, body, out);
     provider.accept();
     w.settle();
-    provider.say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
+    provider.say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n");
+    provider.say(closes ? "connection: close\r\n\r\n" : "\r\n");
     w.settle();
     EXPECT_FALSE(out.done);
     std::string heard;
@@ -301,7 +302,7 @@ TEST(transport_end, an_early_answer_of_success_still_gets_the_whole_request) {
     w.until([&] { return out.done; });
     EXPECT_EQ(out.body, "ok");
     EXPECT_EQ(out.fault, std::nullopt);
-    EXPECT_EQ(w.client.idle_connections(), 1U);
+    EXPECT_EQ(w.client.idle_connections(), closes ? 0U : 1U);
   }
 }
 

@@ -109,7 +109,7 @@ class session_world : public world {
                                                .request_id = foundation::make_run_id(clock.wall(), random),
                                                .trace_id = foundation::make_trace_id(random),
                                                .session = {},
-                                               .services = services,
+                                               .services = from != nullptr ? *from : services,
                                                .gone = c.gone,
                                                .stream = nullptr});
     drive(handlers_.at(std::string{channel}), *parsed, what->reply, c);
@@ -178,6 +178,7 @@ class session_world : public world {
   std::size_t journalled(std::string_view event) const { return count(event); }
 
   bool store_down = false;
+  gateway::loop_services* from = nullptr;  // of the loop that requests come in on; null: this world's own
   policy::principal me;
   std::unique_ptr<storage::stores> stores;
   fixed_providers providers;

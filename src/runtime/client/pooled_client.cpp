@@ -156,8 +156,9 @@ task<std::expected<std::unique_ptr<upstream_reply>, call_end>> pooled_client::ex
   if (put.status != io_status::done || put.bytes < head.size() + body.size())
     sent = co_await answer->send_rest(put, head, body, by, cancel);
   if (sent.error == io_error::timeout || sent.error == io_error::canceled) {
-    co_return std::unexpected{
-        call_end{fault_of(sent.error, call_fault::first_byte_timeout), sent.handed_over}};
+    const bool answering = sent.head && *sent.head;
+    const auto late = answering ? call_fault::idle_timeout : call_fault::first_byte_timeout;
+    co_return std::unexpected{call_end{fault_of(sent.error, late), sent.handed_over}};
   }
   // A provider may answer (413, 401) and close before it has read a large body: its answer counts.
   auto& got = sent.head;

@@ -88,6 +88,7 @@ task<pooled_client::send_end> pooled_client::reply::send_rest(io_result first, s
       continue;
     }
     if (put.status != io_status::would_block) {
+      request_cut_ = true;
       end.error = io_error::reset;
       co_return end;
     }
@@ -102,8 +103,9 @@ task<pooled_client::send_end> pooled_client::reply::send_rest(io_result first, s
     if (answered || !source.looks_readable()) continue;
     end.head = advance_head(method);
     if (!end.head) co_return end;
-    // A refusal does not depend on what is still unsent, and whoever sent it may never read that.
-    request_cut_ = *end.head && (head_.status >= 300 || !head_.keep_alive);
+    // A refusal does not depend on what is still unsent, and whoever sent it may never read that. A success
+    // does, also where the connection ends behind it.
+    request_cut_ = *end.head && head_.status >= 300;
     if (request_cut_) co_return end;
   }
 }

@@ -40,7 +40,7 @@ class pooled_client::connection {
   }
   // Open, and nothing to read: an idle provider connection has nothing to say.
   bool usable() {
-    if (!stream_->is_open() || stream_->hung_up()) return false;
+    if (!stream_->is_open() || stream_->hung_up() || stream_->tls_broken()) return false;
     if (!stream_->source().looks_readable()) return true;
     if (!stream_->encrypted()) return false;
     // TLS has its own bytes (session tickets) that make the socket readable without any for us.

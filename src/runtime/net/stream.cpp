@@ -1,7 +1,9 @@
 #include "runtime/net/stream.h"
 
+#include <linux/sockios.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -213,6 +215,12 @@ void stream::say_end() noexcept {
   ERR_clear_error();
   static_cast<void>(SSL_shutdown(ssl_.get()));
   ERR_clear_error();
+}
+
+std::size_t stream::unsent() const noexcept {
+  int bytes = 0;
+  if (!is_open() || ::ioctl(source_.fd(), SIOCOUTQ, &bytes) != 0 || bytes < 0) return 0;
+  return static_cast<std::size_t>(bytes);
 }
 
 void stream::reset() noexcept {

@@ -68,6 +68,10 @@ class stream {
   // The peer sees a reset instead of an end.
   void reset() noexcept;
   bool is_open() const noexcept { return source_.fd() >= 0; }
+  // Nothing more can be said or heard on it, though the descriptor is open.
+  bool tls_broken() const noexcept { return tls_broken_; }
+  // Bytes that the peer's side has not acknowledged yet; 0 where that cannot be told.
+  std::size_t unsent() const noexcept;
 
  private:
   io_result tls_failure(int code, bool reading);

@@ -19,6 +19,7 @@ constexpr std::size_t linger_bytes_max = 1U << 20;
 // saves.
 constexpr std::size_t gathered_bytes_max = 16U << 10;
 constexpr std::chrono::seconds linger_time{2};
+constexpr std::chrono::milliseconds cut_step{5};
 
 iovec piece_of(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
 
@@ -69,9 +70,10 @@ task<void> downstream::run() {
   if (broken_ || !stream_.is_open()) co_return;
   if (!body_open_) {
     stream_.say_end();
-  } else if (!chunked_) {
-    // Its length would be told by the connection's end: an ordinary one would make it whole.
-    stream_.reset();
+  } else if (!chunked_ && !stream_.encrypted()) {
+    // Its length would be told by the connection's end: an ordinary one would make it whole. (TLS has an end
+    // of its own, which is not said here.)
+    co_await cut();
     co_return;
   }
   // Anything unread would turn our close into a reset and could take the answer with it.
@@ -429,6 +431,15 @@ task<void> downstream::refuse(http_refusal why) {
   head_.method = {};
   deadline_ = owner().now() + linger_time;
   static_cast<void>(co_await respond(why.status, headers, body));
+}
+
+// A reset takes along what has not arrived yet, and with it the error that says why.
+task<void> downstream::cut() {
+  const instant by = owner().now() + linger_time;
+  while (stream_.unsent() > 0 && !stream_.hung_up() && owner().now() < by) {
+    if (co_await owner().sleep_until(owner().now() + cut_step, &server_.stop_) == wake::canceled) break;
+  }
+  stream_.reset();
 }
 
 task<void> downstream::linger() {

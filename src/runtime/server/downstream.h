@@ -87,6 +87,7 @@ class downstream {
   task<bool> send(std::span<iovec> pieces);
   task<void> refuse(http_refusal why);
   task<void> linger();
+  task<void> cut();
   void append_status(std::string& out, int status, std::string_view headers) const;
   bool persistent() const noexcept;
 
