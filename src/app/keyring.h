@@ -42,8 +42,8 @@ keyring_rules rules_of(const configuration& settings);
 storage::master_key_source master_key_source_of(const configuration& settings, const environment& env);
 
 struct keyring_hooks {
-  // After each change of keys or secrets, once it is durable: publish access table and credentials anew. On a
-  // thread of the store's; may call the keyring's const members.
+  // After each change of keys or secrets, once it is durable: publish access table and credentials anew. Runs
+  // `elsewhere`; may call the keyring's const members.
   std::function<void()> changed;
   // One JSON object for the journal, {"event":"client_key_created","keyId":…,"name":…}: ids and names only.
   // Called before `changed`; returns once it is on the record. False: it cannot be, and the change is
@@ -51,6 +51,9 @@ struct keyring_hooks {
   std::function<bool(std::string_view event_json)> event;
   // Whether `event` can be expected to succeed; asked before a change, which is else refused with DB_ERROR.
   std::function<bool()> recording;
+  // Runs what waits for files, the store or the journal, soon and on a thread where it may. Empty: what waits
+  // does so on the thread that calls, or the store's, which is for commands and tests.
+  std::function<void(std::move_only_function<void()>)> elsewhere = {};
 };
 
 // The master key to write under, made at first need. Fails where the store was written under another one, or
@@ -105,9 +108,9 @@ class keyring final : public surface::key_desk {
   // other failures of the store.
   void save(std::string name, std::optional<std::string> plain, std::vector<storage::setting_change> settings,
             std::move_only_function<void()> adopted, surface::desk_answer<void> answer);
-  // Makes the master key if there is none yet (CFG-4). Waits for the store, so not on a thread of the
-  // store's.
-  std::expected<void, foundation::failure> need_master_key();
+  // Once there is a master key, made if there is none yet (CFG-4), or with why there cannot be one; at once
+  // where it is there, else from `elsewhere`. Not on a thread of the store's.
+  void with_master_key(surface::desk_answer<void> then);
 
  private:
   struct held_secret {
@@ -120,6 +123,10 @@ class keyring final : public surface::key_desk {
   keyring(storage::stores& store, storage::master_key_source master, keyring_rules rules,
           const foundation::clock& time, observe::logger* log, keyring_hooks hooks);
   std::expected<void, std::string> load();
+  std::expected<void, foundation::failure> need_master_key();
+  void elsewhere(std::move_only_function<void()> what);
+  template <typename T, typename Then>
+  storage::done<T> answered(Then then);
   std::expected<void, std::string> load_secrets();
   void check_fingerprint(const storage::master_key& key);
   void adopt(const storage::master_key& key);
@@ -127,6 +134,10 @@ class keyring final : public surface::key_desk {
   std::expected<void, foundation::failure> check_stored_key(const std::string& id) const;
   std::expected<std::string, foundation::failure> check_secret(const std::string& name,
                                                                std::string_view value) const;
+  void make_key(surface::new_client_key wanted, surface::desk_answer<surface::made_client_key> answer);
+  void replace_mac(std::string id, surface::desk_answer<surface::made_client_key> answer);
+  void seal_secret(std::string name, std::string plain, std::string warning,
+                   surface::desk_answer<surface::secret_outcome> answer);
   void clear_secret(std::string name, surface::desk_answer<surface::secret_outcome> answer);
   void replace_key(const storage::client_key& changed);
   std::expected<void, foundation::failure> check_record() const;

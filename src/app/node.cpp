@@ -11,6 +11,7 @@
 
 #include "app/session_settings.h"
 #include "runtime/net/address.h"
+#include "surface/own_host.h"
 
 namespace tidegate::app {
 namespace {
@@ -98,7 +99,8 @@ std::expected<std::unique_ptr<node>, std::string> node::start(const configuratio
   made->records_->restore();
   made->core_.use(parts.traces, settings.storage.texts == trace_texts::sealed);
   made->core_.keyed().use(&parts.stores->replies(), made->records_->keyed("idempotency"));
-  auto opened = made->open(settings, time, std::move(reload), what.admin_token, parts, ca_file);
+  made->set_admin_token(what.admin_token);
+  auto opened = made->open(settings, time, std::move(reload), parts, ca_file);
   if (!opened) return std::unexpected{opened.error()};
   return made;
 }
@@ -125,8 +127,8 @@ std::expected<std::vector<int>, std::string> node::listen_each(const std::string
 }
 
 std::expected<void, std::string> node::open(const configuration& settings, const foundation::clock& time,
-                                            surface::reload_request reload, const std::string& admin_token,
-                                            const node_parts& parts, const std::string& ca_file) {
+                                            surface::reload_request reload, const node_parts& parts,
+                                            const std::string& ca_file) {
   auto client_tls = runtime::make_client_context(ca_file);
   if (!client_tls) return std::unexpected{client_tls.error()};
   client_tls_ = std::move(*client_tls);
@@ -159,9 +161,8 @@ std::expected<void, std::string> node::open(const configuration& settings, const
   }
   if (!admin.empty()) {
     worker& first = *workers_.front();
-    // Keys and secrets are not for everybody on this machine: over TCP only behind a token.
-    first.admin = std::make_unique<surface::admin>(core_, admin_token, reload,
-                                                   admin_token.empty() ? nullptr : parts.desk);
+    surface::admin_guard guard{&admin_token_, std::string{surface::host_of(settings.admin.listen)}};
+    first.admin = std::make_unique<surface::admin>(core_, std::move(guard), reload, parts.desk);
     first.admin_server = std::make_unique<runtime::server>(first.loop, *first.admin,
                                                            http_settings(settings.server), admin_budget_);
     first.admin_server->listen(admin.front(), nullptr);
@@ -176,6 +177,7 @@ std::expected<void, std::string> node::open_sessions(const configuration& settin
                                        workers_.front()->loop, session_settings_of(settings));
   if (!opened) return std::unexpected{opened.error()};
   sessions_ = std::move(*opened);
+  sessions_->restore(records_->take_unconfirmed_usage());
   channels_ = std::make_unique<surface::channel_table>(sessions_->bindings());
   core_.use(&sessions_->queue());
   return {};
@@ -190,7 +192,8 @@ std::expected<void, std::string> node::open_control(const configuration& setting
   if (!listeners) return std::unexpected{listeners.error()};
   ::chmod(parts.control_path.c_str(), 0600);  // its folder lets nobody else in either
   worker& first = *workers_.front();
-  first.control = std::make_unique<surface::admin>(core_, std::string{}, std::move(reload), parts.desk);
+  first.control =
+      std::make_unique<surface::admin>(core_, surface::admin_guard{}, std::move(reload), parts.desk);
   first.control_server = std::make_unique<runtime::server>(first.loop, *first.control,
                                                            http_settings(settings.server), admin_budget_);
   first.control_server->listen(listeners->front(), nullptr);

@@ -57,6 +57,8 @@ class node {
   gateway::core& core() noexcept { return core_; }
 
   void publish(const served& what);
+  // What the admin listener asks for from the next request on; "": nothing.
+  void set_admin_token(std::string token) { admin_token_.publish(std::move(token)); }
   // What a reload means for the session surface. Reads skill files: not in a loop's thread.
   void configure(const configuration& settings);
   session::push_hub& pushes() noexcept { return sessions_->hub(); }
@@ -80,8 +82,8 @@ class node {
   struct worker;
   node(observe::logger& log, const configuration& settings);
   std::expected<void, std::string> open(const configuration& settings, const foundation::clock& time,
-                                        surface::reload_request reload, const std::string& admin_token,
-                                        const node_parts& parts, const std::string& ca_file);
+                                        surface::reload_request reload, const node_parts& parts,
+                                        const std::string& ca_file);
   std::expected<void, std::string> open_sessions(const configuration& settings, const foundation::clock& time,
                                                  const node_parts& parts);
   std::expected<void, std::string> open_control(const configuration& settings, const node_parts& parts,
@@ -103,6 +105,7 @@ class node {
   std::unique_ptr<recorder> records_;
   std::unique_ptr<session::service> sessions_;
   std::unique_ptr<surface::channel_table> channels_;
+  surface::admin_token admin_token_;
   std::vector<std::unique_ptr<worker>> workers_;
 };
 

@@ -38,7 +38,7 @@ std::expected<std::unique_ptr<provider_overrides>, std::string> provider_overrid
 
 provider_overrides::~provider_overrides() {
   std::unique_lock lock{mutex_};
-  idle_.wait(lock, [this] { return !busy_; });
+  idle_.wait(lock, [this] { return !busy_ && asking_ == 0; });
 }
 
 std::expected<provider_plan, failure> provider_overrides::plan(const provider_patch& patch) const {
@@ -60,13 +60,27 @@ std::expected<provider_plan, failure> provider_overrides::plan(const provider_pa
 }
 
 void provider_overrides::update(provider_patch patch, answer then) {
-  // Looked at twice: what is refused is refused before a master key is made for it, and on this thread.
+  // Looked at twice: what is refused is refused before a master key is made for it.
   const auto first = plan(patch);
   if (!first) return then(std::unexpected{first.error()});
-  if (first->api_key && !first->api_key->empty()) {
-    if (auto ready = keys_.need_master_key(); !ready) return then(std::unexpected{std::move(ready.error())});
-  }
   job next{std::move(patch), std::move(then)};
+  if (!first->api_key || first->api_key->empty()) return enqueue(std::move(next));
+  {
+    const std::lock_guard lock{mutex_};
+    ++asking_;
+  }
+  keys_.with_master_key([this, next = std::move(next)](std::expected<void, failure> ready) mutable {
+    if (ready) {
+      enqueue(std::move(next));
+    } else {
+      next.then(std::unexpected{std::move(ready.error())});
+    }
+    const std::lock_guard lock{mutex_};
+    if (--asking_ == 0) idle_.notify_all();  // under the lock: behind it this may be gone
+  });
+}
+
+void provider_overrides::enqueue(job next) {
   {
     const std::lock_guard lock{mutex_};
     if (busy_) {

@@ -49,6 +49,7 @@ class provider_overrides final : public session::provider_desk {
   };
   provider_overrides(keyring& keys, base_reader base) : keys_{keys}, base_{std::move(base)} {}
   std::expected<session::provider_plan, foundation::failure> plan(const session::provider_patch& patch) const;
+  void enqueue(job next);
   void begin(job next);
   void ended();
 
@@ -60,6 +61,7 @@ class provider_overrides final : public session::provider_desk {
   std::map<std::string, session::provider_override, std::less<>> stored_;
   std::deque<job> waiting_;
   bool busy_ = false;
+  std::size_t asking_ = 0;  // for a master key
 };
 
 // As a provider_overrides::base_reader answers.

@@ -79,6 +79,7 @@ void recorder::restore() {
     ledger.tell_time(wall);
     sums_.restore(ledger);
   });
+  usage_ = sums_.usage();
   end_cut_off_runs();
 }
 

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "app/configuration.h"
 #include "foundation/time.h"
@@ -32,6 +34,8 @@ class recorder final : private journal::observer {
   // Gives the guards back what they had, once the providers are enrolled, and ends runs that a crash cut off:
   // dispatched reservations settle in full, others are released, each run gets its terminal.
   void restore();
+  // Rows of usage whose storing is not on the record, as of restore(); once.
+  std::vector<gateway::usage_entry> take_unconfirmed_usage() { return std::move(usage_); }
   // One record that no run makes: a change of configuration, a start. Any thread.
   void note(std::string_view event_json);
   // As note, and waits until it is with the kernel; not on a loop. False: it is not on the record.
@@ -57,7 +61,8 @@ class recorder final : private journal::observer {
   observe::logger& log_;
   gateway::core& core_;
   journal::posix_files files_;
-  gateway::state_fold sums_;
+  gateway::state_fold sums_;  // the journal's thread's, once something is appended
+  std::vector<gateway::usage_entry> usage_;
   std::unique_ptr<journal::journal> journal_;
   std::unique_ptr<storage::key_mac> fingerprints_;
 };

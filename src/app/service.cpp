@@ -39,15 +39,24 @@ std::shared_ptr<const policy::key_table> table_of(const std::vector<storage::cli
   return std::make_shared<const policy::key_table>(std::move(entries));
 }
 
+bool lacks_token(const configuration& settings, const served& what) {
+  return settings.admin.token.configured() && what.admin_token.empty();
+}
+
+std::string token_problem(const configuration& settings) {
+  return "admin.token: " + to_text(settings.admin.token) +
+         " gives no token; the admin listener does not open without the one it was promised";
+}
+
 }  // namespace
 
 std::expected<std::unique_ptr<service>, start_failure> service::open(
     const configuration& settings, const environment& env, observe::logger& log,
-    const foundation::clock& time, surface::reload_request reload, const std::string& ca_file) {
+    const foundation::clock& time, reload_action reload, const std::string& ca_file) {
   auto directory = data_directory::take(settings.storage.dir);
   if (!directory) return std::unexpected{failed(directory.error().message)};
   std::unique_ptr<service> made{new service{std::move(*directory), log, time}};
-  made->settings_ = settings;
+  made->settings_ = std::make_shared<const configuration>(settings);
   made->env_ = env;
   if (auto opened = made->open_store(settings, env); !opened) return std::unexpected{failed(opened.error())};
   if (auto problems = exposure_problems(settings, !made->open_access()); !problems.empty())
@@ -55,43 +64,56 @@ std::expected<std::unique_ptr<service>, start_failure> service::open(
   const served what = made->resolve(settings, env);
   for (const config_warning& w : what.warnings)
     log.at(level::warn, w.event).field("key", w.key).field("reason", w.reason);
-  if (settings.admin.token.configured() && what.admin_token.empty()) {
-    return std::unexpected{wrong("admin.token: " + to_text(settings.admin.token) +
-                                 " gives no token; the admin listener does not open without the one it was "
-                                 "promised")};
-  }
-  auto control = control_path::of(made->directory_.path());
-  if (!control) return std::unexpected{failed(control.error())};
-  node_parts parts;
-  parts.desk = made->keys_.get();
-  parts.control_path = control->path();
-  parts.traces = made->feed_.get();
-  parts.stores = made->stores_.get();
-  parts.providers = made->overrides_.get();
-  parts.prices = made->prices_.get();
-  auto started = node::start(settings, what, log, time, std::move(reload), std::move(parts), ca_file);
-  if (!started) return std::unexpected{failed(started.error())};
-  made->node_ = std::move(*started);
-  made->publish_access();
-  {
-    const std::lock_guard lock{made->mutex_};
-    made->serving_ = true;
-  }
-  made->node_->run();
+  if (lacks_token(settings, what)) return std::unexpected{wrong(token_problem(settings))};
+  if (auto started = made->start_node(what, std::move(reload), ca_file); !started)
+    return std::unexpected{failed(started.error())};
   made->housekeeper_ = std::thread{[&self = *made] { self.housekeep(); }};
   return made;
 }
 
+std::expected<void, std::string> service::start_node(const served& what, reload_action reload,
+                                                     const std::string& ca_file) {
+  auto control = control_path::of(directory_.path());
+  if (!control) return std::unexpected{control.error()};
+  node_parts parts;
+  parts.desk = keys_.get();
+  parts.control_path = control->path();
+  parts.traces = feed_.get();
+  parts.stores = stores_.get();
+  parts.providers = overrides_.get();
+  parts.prices = prices_.get();
+  auto ask = [this, reload = std::move(reload)](surface::reload_answer answer) {
+    errands_.run([&reload, answer = std::move(answer)]() mutable { answer(reload()); });
+  };
+  auto started =
+      node::start(*present_settings(), what, log_, time_, std::move(ask), std::move(parts), ca_file);
+  if (!started) return std::unexpected{started.error()};
+  const std::lock_guard lock{publishing_};
+  node_ = std::move(*started);
+  publish_access();
+  running_.store(node_.get());
+  node_->run();
+  return {};
+}
+
 service::~service() {
   {
+    const std::lock_guard publishing{publishing_};
+    running_.store(nullptr);
     const std::lock_guard lock{mutex_};
-    serving_ = false;
     ending_ = true;
   }
   wake_.notify_all();
   if (housekeeper_.joinable()) housekeeper_.join();
+  // Its loops end when their exchanges have, and those may still wait for an errand.
   node_.reset();
+  errands_.stop();
   if (feed_ != nullptr) feed_->flush();
+}
+
+std::shared_ptr<const configuration> service::present_settings() const {
+  const std::lock_guard lock{mutex_};
+  return settings_;
 }
 
 // Texts of runs and replies are sealed, so the master key is needed as soon as one is kept (CFG-4: made at
@@ -125,32 +147,39 @@ std::expected<void, std::string> service::open_store(const configuration& settin
   if (!opened) return std::unexpected{opened.error()};
   stores_ = std::move(*opened);
   feed_ = std::make_unique<gateway::trace_feed>(stores_->traces(), log_);
-  keyring_hooks hooks;
-  hooks.changed = [this] { keys_changed(); };
-  hooks.event = [this](std::string_view event) {
-    const std::lock_guard lock{mutex_};
-    return serving_ && node_->records().record(event);
-  };
-  hooks.recording = [this] {
-    const std::lock_guard lock{mutex_};
-    return serving_ && node_->core().recording();
-  };
   auto keys = keyring::open(*stores_, master_key_source_of(settings, env), rules_of(settings), time_, &log_,
-                            std::move(hooks));
+                            make_hooks());
   if (!keys) return std::unexpected{keys.error()};
   keys_ = std::move(*keys);
   auto overrides = provider_overrides::open(
-      *stores_, *keys_,
-      [this](std::string_view name) {
-        const std::lock_guard lock{mutex_};
-        return provider_base_of(settings_, name);
-      },
+      *stores_, *keys_, [this](std::string_view name) { return provider_base_of(*present_settings(), name); },
       log_);
   if (!overrides) return std::unexpected{overrides.error()};
   overrides_ = std::move(*overrides);
   prices_ = std::make_unique<session::price_desk>(stores_->settings(), log_);
-  prices_->on_change([this] { keys_changed(); });
+  prices_->on_change([this](std::move_only_function<void()> done) {
+    errands_.run([this, done = std::move(done)]() mutable {
+      keys_changed();
+      done();
+    });
+  });
   return prices_->load();
+}
+
+keyring_hooks service::make_hooks() {
+  keyring_hooks hooks;
+  hooks.changed = [this] { keys_changed(); };
+  hooks.event = [this](std::string_view event) {
+    const std::lock_guard lock{publishing_};
+    return running_.load() != nullptr && node_->records().record(event);
+  };
+  // Asked in a loop of the node's, or for one that waits: it stands.
+  hooks.recording = [this] {
+    app::node* const running = running_.load();
+    return running != nullptr && running->core().recording();
+  };
+  hooks.elsewhere = [this](std::move_only_function<void()> what) { errands_.run(std::move(what)); };
+  return hooks;
 }
 
 served service::resolve(const configuration& settings, const environment& env) const {
@@ -172,35 +201,50 @@ void service::publish_access() {
   watched_ = keys;
 }
 
-// A key or a secret changed: from the next request on.
-void service::keys_changed() {
-  const std::lock_guard lock{mutex_};
-  if (!serving_) return;
+void service::publish_served(const configuration& settings, const served& what) {
   publish_access();
-  node_->publish(resolve(settings_, env_));
+  node_->publish(what);
+  // Where the promised token cannot be had any more, the one before it stays: nobody is let in without one.
+  if (!lacks_token(settings, what)) node_->set_admin_token(what.admin_token);
+}
+
+// A key, a secret or the prices changed: from the next request on.
+void service::keys_changed() {
+  const std::lock_guard lock{publishing_};
+  if (running_.load() == nullptr) return;
+  const auto held = present_settings();
+  publish_served(*held, resolve(*held, env_));
 }
 
 std::expected<void, std::string> service::publish(const configuration& settings, const environment& env) {
-  const std::lock_guard lock{mutex_};
-  if (!serving_) return std::unexpected{std::string{"the gateway is starting or shutting down"}};
+  const std::lock_guard publishing{publishing_};
+  if (running_.load() == nullptr)
+    return std::unexpected{std::string{"the gateway is starting or shutting down"}};
+  const auto before = present_settings();
   keys_->set_rules(rules_of(settings));
   // The listeners are those of the start, whatever the new file says of them.
-  configuration opened = settings;
-  opened.server.listen = settings_.server.listen;
-  opened.admin.listen = settings_.admin.listen;
-  const auto problems = exposure_problems(opened, !open_access());
+  auto opened = std::make_shared<configuration>(settings);
+  opened->server.listen = before->server.listen;
+  opened->admin.listen = before->admin.listen;
+  auto problems = exposure_problems(*opened, !open_access());
+  served what;
+  if (problems.empty()) {
+    what = resolve(*opened, env);
+    if (lacks_token(*opened, what)) problems.push_back(token_problem(*opened));
+  }
   if (!problems.empty()) {
-    keys_->set_rules(rules_of(settings_));
+    keys_->set_rules(rules_of(*before));
     return std::unexpected{problems.front()};
   }
-  settings_ = std::move(opened);
+  {
+    const std::lock_guard lock{mutex_};
+    settings_ = opened;
+  }
   env_ = env;
-  const served what = resolve(settings, env);
   for (const config_warning& w : what.warnings)
     log_.at(level::warn, w.event).field("key", w.key).field("reason", w.reason);
-  publish_access();
-  node_->publish(what);
-  node_->configure(settings_);
+  publish_served(*opened, what);
+  node_->configure(*opened);
   node_->records().note(R"({"event":"configuration_reloaded"})");
   return {};
 }
@@ -218,15 +262,10 @@ void service::housekeep() {
 // Traces beyond their retention, stored replies beyond their time, accounts that nobody will ask for again.
 void service::purge_old() {
   const auto wall = time_.wall();
-  foundation::milliseconds trace_age{};
-  foundation::milliseconds reply_age{};
-  bool project_budget = false;
-  {
-    const std::lock_guard lock{mutex_};
-    trace_age = settings_.storage.trace_retention;
-    reply_age = settings_.server.idempotency_ttl;
-    project_budget = settings_.session.project_token_budget > 0;
-  }
+  const auto held = present_settings();
+  const auto trace_age = held->storage.trace_retention;
+  const auto reply_age = held->server.idempotency_ttl;
+  const bool project_budget = held->session.project_token_budget > 0;
   for (;;) {
     const auto gone = storage::wait_for<std::size_t>(
         [&](auto answer) { stores_->traces().purge(wall - trace_age, purge_rows, std::move(answer)); });

@@ -15,9 +15,6 @@ using runtime::task;
 
 namespace {
 
-// In place of a status: the call ended well, and its reply is not kept (streamed, or beyond the bounds).
-constexpr int not_kept = 0;
-
 failure conflict(std::string message) {
   failure f;
   f.code = error_code::conflict;
@@ -67,7 +64,7 @@ class keeping_sink final : public reply_sink {
     co_return stored.has_value();
   }
   task<void> mark() {
-    about_.status = not_kept;
+    about_.status = storage::reply_mark;
     about_.headers.clear();
     about_.body.clear();
     static_cast<void>(co_await keep());
@@ -123,8 +120,10 @@ task<void> run_idempotent(core& shared, loop_services& services, call& request, 
     const storage::kept_reply& kept = **known;
     if (kept.request_digest != about.request_digest) {
       why = conflict("this idempotency-key was used with another body");
-    } else if (kept.status == not_kept) {
-      why = conflict("the reply to this idempotency-key was streamed or too large and is not kept");
+    } else if (kept.status == storage::reply_mark) {
+      why = conflict(
+          "this idempotency-key was answered, and the reply is not kept: it was streamed or too large, or "
+          "there is no master key to seal it with");
     } else {
       static_cast<void>(
           co_await reply.whole(kept.status, kept.headers + "idempotent-replayed: true\r\n", kept.body));

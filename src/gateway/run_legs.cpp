@@ -9,6 +9,8 @@
 
 namespace tidegate::gateway {
 
+namespace json = protocol::json;
+
 using foundation::error_code;
 using policy::reply_fault;
 using runtime::task;
@@ -147,14 +149,11 @@ bool run::build_leg(const policy::step& step, policy::failover_plan& plan) {
     return true;
   }
   core_.health().with([&](policy::health_bank& bank) { plan.cannot_carry(bank, now()); });
-  core_.log()
-      .at(observe::level::warn, "ai_target_passed_over")
-      .field("traceId", call_.trace_id)
-      .field("runId", call_.run_id)
-      .field("provider", target.to->name)
-      .field("model", target.model)
-      .field("reason", "not_expressible")
-      .field("param", made.error().param);
+  record(observe::level::warn, "ai_target_passed_over", stage::note, [&](json::writer& w) {
+    w.member("traceId", call_.trace_id).member("runId", call_.run_id);
+    w.member("provider", target.to->name).member("model", target.model);
+    w.member("reason", "not_expressible").member("param", made.error().param);
+  });
   if (unfit_ == nullptr || step.target < unfit_target_) {
     unfit_ = std::make_unique<failure>(std::move(made.error()));
     unfit_target_ = step.target;

@@ -1,5 +1,6 @@
 #include "gateway/run_queue.h"
 
+#include <new>
 #include <optional>
 
 #include "foundation/check.h"
@@ -343,7 +344,13 @@ void run_queue::run_errands() {
   while (!errands_.empty()) {
     taken.swap(errands_);
     lock.unlock();
-    for (const errand& e : taken) run(e);
+    for (const errand& e : taken) {
+      try {
+        run(e);
+      } catch (const std::bad_alloc&) {
+        // This one's news are lost; the runs behind it must not be.
+      }
+    }
     taken.clear();
     lock.lock();
   }

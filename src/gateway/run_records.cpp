@@ -139,6 +139,7 @@ void run::keep_trace(std::string_view code) {
   t.run_id = t.execution_id = call_.run_id;
   t.trace_id = call_.trace_id;
   t.model = read_.summary.model;
+  t.key_id = call_.who.key;
   if (!call_.who.project.empty()) t.project_id = call_.who.project;
   if (core_.keeps_texts() && story_ == nullptr) {
     // The body was read; the views into it end here.

@@ -171,6 +171,8 @@ void state_fold::apply(const journal::record_view& record) noexcept {
     on_reset(body);
   } else if (event == "budget_accounts_dropped") {
     on_dropped(body);
+  } else if (event == usage_recorded) {
+    usage_.apply(payload);
   } else if (event == "models_listed") {
     if (body.find("countedKey")) stamp("key:" + body.string_or("key", ""), record.time);
   } else if (event.starts_with("ai_run_") && event != "ai_run_refused") {
@@ -291,7 +293,9 @@ std::string state_fold::save() const {
     for (const wall_time t : stamps) w.number(ms_of(t));
     w.end_array();
   }
-  w.end_object().end_object();
+  w.end_object().key("usage").begin_array();
+  usage_.save(w);
+  w.end_array().end_object();
   return text;
 }
 
@@ -334,6 +338,7 @@ bool state_fold::load(std::string_view saved) {
     std::deque<wall_time>& stamps = stamps_[m.key()];
     for (const value t : m.content.elements()) stamps.push_back(wall_of(t.as_int().value_or(0)));
   }
+  usage_.load(part("usage"));
   return true;
 }
 
@@ -343,6 +348,7 @@ void state_fold::clear() {
   open_.clear();
   health_.clear();
   stamps_.clear();
+  usage_.clear();
 }
 
 state_fold::totals state_fold::after_restart() const {

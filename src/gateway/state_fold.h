@@ -1,7 +1,7 @@
 // What the journal's records add up to: balances, reservations still open, provider health, limiter stamps,
-// runs without a terminal. Kept by the journal's thread while the gateway runs, rebuilt by it at a start
-// (architecture section 3), and then given to the live guards. Also the one place that knows how such records
-// are written and read.
+// runs without a terminal, rows of usage that the store may not have. Kept by the journal's thread while the
+// gateway runs, rebuilt by it at a start (architecture section 3), and then given to the live guards. Also
+// the one place that knows how such records are written and read.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "foundation/time.h"
+#include "gateway/usage_record.h"
 #include "journal/journal.h"
 #include "policy/health.h"
 #include "policy/quota.h"
@@ -65,6 +66,8 @@ class state_fold final : public journal::fold {
   std::vector<std::pair<std::string, std::int64_t>> overdrawn() const;
   void restore(policy::rate_limiter& limits, foundation::instant now, foundation::wall_time wall) const;
   std::vector<policy::provider_snapshot> health() const;
+  // Rows of usage that the store may not have (COST-3).
+  std::vector<usage_entry> usage() const { return usage_.entries(); }
 
  private:
   using value = protocol::json::value;
@@ -97,6 +100,7 @@ class state_fold final : public journal::fold {
   std::uint32_t hour_ = 0;  // of the newest record
   std::map<std::string, open_run, std::less<>> open_;
   std::map<std::string, policy::provider_snapshot, std::less<>> health_;
+  unconfirmed_usage usage_;
   // Newest last, none older than the window at the time of the last record of that name.
   std::unordered_map<std::string, std::deque<foundation::wall_time>> stamps_;
 };

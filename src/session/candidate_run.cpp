@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "gateway/store_wait.h"
 #include "policy/output_check.h"
 #include "session/execution.h"
 #include "session/tool_arguments.h"
@@ -91,7 +90,7 @@ task<bool> candidate_run::end_stream() { co_return true; }
 
 task<std::optional<failure>> candidate_run::take_turn() { return owner_.take_turn(*this); }
 
-task<std::expected<std::string, failure>> candidate_run::compose() { co_return owner_.body(); }
+task<std::expected<std::string, failure>> candidate_run::compose() { return owner_.compose(); }
 
 std::optional<failure> candidate_run::may_spend() { return owner_.may_spend(); }
 
@@ -266,35 +265,13 @@ void candidate_run::add_partial_content() {
   why_->details = protocol::json::apply(why_->details, {&partial, 1});
 }
 
-// TRC-4, TRC-5: before the run's done, which says where it failed.
+// TRC-5: before the run's done, which says where it failed.
 task<void> candidate_run::keep_trace() {
   if (!trace_) co_return;
-  trace_->execution_id = owner_.id_;
-  trace_->skill_id = owner_.skill_id_;
-  trace_->mode = std::string{policy::name_of(owner_.request_.mode)};
   if (!model_.empty()) trace_->model = model_;
-  if (!owner_.request_.context.document_id.empty()) trace_->document_id = owner_.request_.context.document_id;
   if (owner_.request_.candidates > 1) trace_->candidate_group = owner_.id_;
-  trace_->diagnostics = owner_.request_.diagnostics;
-  if (owner_.world_.core.keeps_texts()) {
-    trace_->input_text = owner_.user_text_;
-    trace_->output_text = text();
-  }
-  gateway::store_wait<void> wait{owner_.services_.loop};
-  std::vector<storage::trace_record> batch;
-  batch.push_back(std::move(*trace_));
+  degraded_ = co_await owner_.keep_trace(std::move(*trace_), text());
   trace_.reset();
-  owner_.world_.traces.put(std::move(batch), wait.answer());
-  const auto kept = co_await wait;
-  if (kept) co_return;
-  degraded_ = degradation{run_id_, owner_.trace_id_, "DB_ERROR", "the trace store cannot be used"};
-  owner_.world_.core.log()
-      .at(observe::level::warn, "ai_trace_persistence_degraded")
-      .field("code", "TRACE_PERSISTENCE_DEGRADED")
-      .field("runId", run_id_)
-      .field("traceId", owner_.trace_id_)
-      .field("causeCode", "DB_ERROR")
-      .field("causeMessage", kept.error().message);
 }
 
 }  // namespace tidegate::session

@@ -115,6 +115,10 @@ inline foundation::failure failure_of(const storage::store_failure& why) {
       f.details = R"({"reason":"store"})";
       f.retry_after = std::chrono::seconds{1};
       break;
+    case storage::store_problem::timed_out:
+      f.code = foundation::error_code::timeout;
+      f.message = "the store took too long to find it; ask for less";
+      break;
     case storage::store_problem::no_key:
       f.code = foundation::error_code::unsupported;
       f.message = "there is no master key to seal it with";

@@ -370,5 +370,23 @@ TEST(chats, ten_thousand_calls_with_foreign_ids_leak_nothing) {
   std::printf("foreign calls: 10000, leaks: %d\n", leaks);
 }
 
+// CHAT-2
+TEST(chats, room_that_the_store_would_not_take_back_is_offered_to_it_again) {
+  world w;
+  w.stories.set_capacity(3);
+  const std::string session = w.send("p", "one");
+  for (int round = 0; round < 2; ++round) {
+    auto held = w.places("p", session);
+    ASSERT_TRUE(held.has_value());
+    w.broken = true;
+    *held = {};
+    EXPECT_EQ(w.places("p", session).error().code, foundation::error_code::db_error) << "still down";
+    w.broken = false;
+  }
+  EXPECT_EQ(w.send("p", "two", w.in(session)), session);
+  EXPECT_EQ(w.send("p", "three", w.in(session)), session) << "all of it came back";
+  EXPECT_EQ(w.send("p", "four", w.in(session)), "CONFLICT") << "and no more than all";
+}
+
 }  // namespace
 }  // namespace tidegate::session

@@ -67,7 +67,7 @@ std::string_view trim_text(std::string_view text) {
 chat_places& chat_places::operator=(chat_places&& other) noexcept {
   if (this == &other) return *this;
   give_back();
-  store_ = std::exchange(other.store_, nullptr);
+  returns_ = std::exchange(other.returns_, nullptr);
   project_ = std::move(other.project_);
   session_ = std::move(other.session_);
   message_ = std::move(other.message_);
@@ -76,9 +76,7 @@ chat_places& chat_places::operator=(chat_places&& other) noexcept {
 }
 
 void chat_places::give_back() {
-  storage::chat_store* const store = std::exchange(store_, nullptr);
-  // A store that cannot be used has lost them with the rest.
-  if (store != nullptr) store->return_places(project_, session_, places_, [](storage::result<void>) {});
+  if (const auto to = std::exchange(returns_, nullptr)) to->give_back(project_, session_, places_);
 }
 
 failure chats::store_fault(const storage::store_failure& why) const {
@@ -132,6 +130,7 @@ runtime::task<outcome<chats::sent>> chats::send(gateway::loop_services& services
   order.content = done.echoed;
   order.at = services.loop.wall();
   order.capacity = capacity();
+  returns_->retry();
   gateway::store_wait<storage::chat_result<storage::chat_sent>> wait{services.loop};
   store_.send(std::move(order), wait.answer());
   auto given = co_await wait;
@@ -225,13 +224,14 @@ runtime::task<outcome<chat_places>> chats::take_places(gateway::loop_services& s
   places.places_ = claim.places;
   places.project_ = std::move(wanted.project);
   places.message_ = std::move(wanted.message);
+  returns_->retry();
   gateway::store_wait<storage::chat_result<storage::chat_claimed>> wait{services.loop};
   store_.take_places(std::move(claim), wait.answer());
   auto given = co_await wait;
   if (!given) co_return std::unexpected{store_fault(given.error())};
   if (!*given) co_return std::unexpected{refused(given->error())};
   places.session_ = std::move((*given)->session_id);
-  places.store_ = &store_;
+  places.returns_ = returns_;
   co_return places;
 }
 
@@ -276,7 +276,7 @@ runtime::task<outcome<chat_turn_ids>> chats::add_turn(gateway::loop_services& se
   auto given = co_await wait;
   if (!given) co_return std::unexpected{store_fault(given.error())};
   if (!*given) co_return std::unexpected{refused(given->error())};
-  places.store_ = nullptr;  // the turn has taken them
+  places.returns_ = nullptr;  // the turn has taken them
   ids.session_made = (*given)->session_made;
   co_return ids;
 }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "observe/log.h"
 #include "policy/access.h"
 #include "runtime/async/task.h"
+#include "session/place_returns.h"
 #include "storage/chat_store.h"
 
 namespace tidegate::session {
@@ -35,7 +37,7 @@ class chat_places {
   chat_places& operator=(const chat_places&) = delete;
   ~chat_places() { give_back(); }
 
-  explicit operator bool() const { return store_ != nullptr; }
+  explicit operator bool() const { return returns_ != nullptr; }
   const std::string& project() const { return project_; }
   // Of a project without a current session: the one that the turn will make.
   const std::string& session() const { return session_; }
@@ -44,7 +46,7 @@ class chat_places {
  private:
   friend class chats;
   void give_back();
-  storage::chat_store* store_ = nullptr;  // null: holds nothing
+  std::shared_ptr<place_returns> returns_;  // null: holds nothing
   std::string project_;
   std::string session_;
   std::optional<std::string> message_;  // the user message that is answered, sent before
@@ -74,7 +76,10 @@ class chats {
   };
 
   chats(storage::chat_store& store, observe::logger& log, std::int64_t capacity)
-      : store_{store}, log_{log}, capacity_{capacity} {}
+      : store_{store},
+        log_{log},
+        returns_{std::make_shared<place_returns>(store, log)},
+        capacity_{capacity} {}
   // Of messages in one session; holds from the next one on.
   void set_capacity(std::int64_t capacity) noexcept { capacity_.store(capacity, std::memory_order_relaxed); }
 
@@ -128,6 +133,7 @@ class chats {
 
   storage::chat_store& store_;
   observe::logger& log_;
+  const std::shared_ptr<place_returns> returns_;
   std::atomic<std::int64_t> capacity_;
 };
 

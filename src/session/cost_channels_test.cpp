@@ -31,7 +31,10 @@ policy::principal client(std::string id) {
 struct world : kit::channel_world {
   world() {
     bind(handlers.bindings());
-    prices.on_change([this] { ++published; });
+    prices.on_change([this](auto done) {
+      ++published;
+      done();
+    });
     std::vector<policy::key_entry> entries;
     for (const char* const id : {"key-a", "key-b"}) {
       policy::key_entry e;
@@ -55,7 +58,7 @@ struct world : kit::channel_world {
     c.cached_tokens = 500;
     c.micro_usd = static_cast<std::int64_t>(usd * 1e6 + 0.5);
     c.created_at = clock.wall();
-    usage.record(c);
+    usage.record(journal, c);
     charge(key, c.micro_usd);
     guards.note(key, c.micro_usd, clock.wall());
   }
@@ -200,7 +203,7 @@ TEST(usage_book, what_waits_for_the_store_is_bounded) {
   storage::usage_call c;
   for (std::size_t i = 0; i < usage_book::backlog_max + 3; ++i) {
     c.id = c.request_id = std::to_string(i);
-    w.usage.record(c);
+    w.usage.record(w.journal, c);
   }
   EXPECT_EQ(w.count("ai_cost_persistence_degraded"), 3U);
   w.broken = false;
@@ -215,7 +218,7 @@ TEST(usage_book, numbers_that_make_no_sense_are_tidied) {
   c.input_tokens = -5;
   c.cached_tokens = 7;
   c.micro_usd = -1;
-  w.usage.record(c);
+  w.usage.record(w.journal, c);
   const channel_request& r = w.call("cost:usage:summary", "{}");
   EXPECT_EQ(r.text({"totalInputTokens"}), "0");
   EXPECT_EQ(r.text({"totalCachedTokens"}), "0") << "never more than the input";

@@ -1,11 +1,11 @@
 #include "session/execution.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "foundation/ids.h"
 #include "foundation/text.h"
-#include "session/tool_arguments.h"
 
 namespace tidegate::session {
 
@@ -51,6 +51,7 @@ execution::execution(run_world& world, gateway::loop_services& services, const p
       id_{foundation::make_run_id(services.loop.wall(), services.random)},
       trace_id_{std::move(trace_id)},
       turn_taken_{services.loop},
+      body_written_{services.loop},
       stored_{services.loop},
       all_ended_{services.loop},
       answer_due_{services.loop} {
@@ -116,9 +117,23 @@ task<void> execution::begin(std::shared_ptr<execution> self) {
     refuse(std::move(*why));
     co_return;
   }
-  if (ends_at_results()) co_return;
+  if (round_) why = take_results();
+  if (why) {
+    refuse(std::move(*why));
+    co_return;
+  }
+  if (tool_error_) {
+    co_await end_at_results();
+    co_return;
+  }
   make_candidates();
-  for (const auto& c : candidates_) drive(self, c.get());
+  for (const auto& c : candidates_) {
+    try {
+      drive(self, c.get());
+    } catch (const std::bad_alloc&) {
+      c->lost();  // not even its frame could be had
+    }
+  }
 }
 
 runtime::detached execution::drive(std::shared_ptr<execution> self, candidate_run* who) {
@@ -169,55 +184,6 @@ std::optional<failure> execution::open_request() {
     f.message = "this requestId is in use, or has no open tool calls";
   }
   return f;
-}
-
-// What the caller's results make of the open round (TOOL-3).
-bool execution::ends_at_results() {
-  if (!round_) return false;
-  auto answered = policy::answer_calls(round_->calls, round_->declared, request_.results);
-  if (!answered) {
-    refuse(std::move(answered.error()));
-    return true;
-  }
-  const auto took =
-      std::chrono::duration_cast<foundation::milliseconds>(services_.loop.now() - round_->opened);
-  tool_error_ = answered->error;
-  push("skill:tool:use", note_id(),
-       tool_completed_payload(ids(), round_->number, answered->answers, !tool_error_, took, wall()));
-  messages_ = round_->transcript;
-  for (const policy::answered_call& a : answered->answers) {
-    std::string text;
-    json::writer w{text};
-    w.begin_object().member("role", "tool").member("tool_call_id", a.call_id);
-    w.member("content", !a.content.empty() || !a.error ? a.content : a.error->message).end_object();
-    messages_ += ',' + text;
-  }
-  if (!tool_error_) {
-    // The guard ends a loop with what it has so far (COST-2).
-    if (const auto stop = world_.guards.check(who_.id)) {
-      const failure why = stop->failure();
-      tool_error_ = policy::tool_error{why.code, why.message, false};
-    }
-  }
-  if (!tool_error_) return false;
-  record_without_leg();
-  push("skill:tool:use", note_id(), tool_failed_payload(ids(), round_->number, *tool_error_, wall()));
-  return true;
-}
-
-// A round that ends the request calls nobody, and is on the record like any run.
-void execution::record_without_leg() {
-  const auto event = [&](std::string_view name, gateway::stage s, const auto& members) {
-    services_.records.event(world_.core.log(), observe::level::info, name, s, [&](json::writer& w) {
-      w.member("runId", id_).member("executionId", id_).member("traceId", trace_id_);
-      members(w);
-    });
-  };
-  event("ai_run_started", gateway::stage::start, [&](json::writer& w) {
-    w.member("key", who_.id).member("provider", "").member("stream", request_.stream);
-    w.member("timeoutMs", static_cast<std::int64_t>(timeout().count()));
-  });
-  event("ai_run_completed", gateway::stage::end, [](json::writer& w) { w.member("code", "OK"); });
 }
 
 void execution::make_candidates() {
@@ -351,7 +317,7 @@ void execution::note_leg(const candidate_run&, const gateway::leg_account& accou
         .field("model", account.model);
   }
   row.created_at = wall();
-  world_.usage.record(std::move(row));
+  world_.usage.record(services_.records, std::move(row));
   if (account.charged) world_.guards.note(who_.id, account.micro_usd, wall());
 }
 
@@ -373,22 +339,18 @@ task<void> execution::give_up(candidate_run& who) {
   stored_.fire();
 }
 
-// CHAT-4: both messages or neither, before the terminal is recorded. A request that waits for tool results is
-// no turn yet.
+// CHAT-4: both messages or neither, before the terminal is recorded.
 task<void> execution::store_turn() {
-  const candidate_run* said = nullptr;
-  for (const auto& c : candidates_) {
-    if (said == nullptr && c->whole()) said = c.get();
-  }
   if (canceled_) {
     // Behind a cancel, or a slot that was taken back, nothing completes (SCH-6).
     store_failure_ = canceled();
     co_return;
   }
-  if (said == nullptr || !places_ || !said->tool_calls().empty()) co_return;
-  std::string whole = round_ ? round_->text + said->text() : said->text();
+  if (!places_) co_return;
+  auto whole = turn_text();
+  if (!whole) co_return;
   auto stored = co_await world_.stories.add_turn(services_, places_, round_ ? round_->input : request_.input,
-                                                 std::move(whole), skill_id_, trace_id_);
+                                                 std::move(*whole), skill_id_, trace_id_);
   if (stored) {
     turn_ = std::move(*stored);
   } else {
@@ -417,6 +379,7 @@ void execution::ended(candidate_run&) {
 void execution::cancel(runtime::cancel_reason reason) {
   if (canceled_ || over_) return;
   canceled_ = reason;
+  gone_.fire(reason);
   for (const auto& c : candidates_) c->cancel(reason);
 }
 

@@ -1,8 +1,9 @@
 // One ai:skill:run from its admission to its done (RES-5, SCH, STR, CAND, CHAT-4, TOOL): the queue place, the
 // prompt, the candidates' runs through the gateway, the chat's turn, the pushes and the reply. Lives in one
-// loop's thread; nobody else touches it.
+// loop's thread; nobody else touches it, save where it says so.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -65,16 +66,17 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
   channel_reply reply() const;
 
   void cancel(runtime::cancel_reason reason) override;
-  // The queue's news of it, in its loop.
-  void queue_news(policy::run_status status, policy::run_end cause, std::size_t position, std::size_t queued,
-                  std::size_t global_running);
-
-  // Its own pushes on the response of its request (STR-2): from the beginning, done last.
+  // The id of a push that is no part of the stream. Any thread.
+  std::string note_id();
+  // What the queue has told of it, and all who watch were told; in its loop.
   struct line_push {
     std::string name;
     std::string id;
     std::string data;
   };
+  void queue_news(policy::run_end cause, line_push told);
+
+  // Its own pushes on the response of its request (STR-2): from the beginning, done last.
   void open_line() { line_open_ = true; }
   // Nothing: there was the last one.
   runtime::task<std::optional<line_push>> next_push();
@@ -88,19 +90,22 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
 
   // --- what the candidates ask
   runtime::task<std::optional<foundation::failure>> take_turn(candidate_run& who);
-  const std::string& body() const noexcept { return body_; }
+  // The request, made once for all candidates, within the time of the first one that asks (TMO-1).
+  runtime::task<std::expected<std::string, foundation::failure>> compose();
   std::optional<foundation::failure> may_spend();
   void note_started(const candidate_run& who);
   void note_leg(const candidate_run& who, const gateway::leg_account& account);
   // The candidate's output is whole: stored once all of them have come so far, or why not.
   runtime::task<std::optional<foundation::failure>> accept(candidate_run& who);
   runtime::task<void> take_back();
+  // Completed with what only the execution knows, and kept; or what became of it (TRC-4, TRC-5).
+  runtime::task<std::optional<degradation>> keep_trace(storage::trace_record trace, std::string_view output);
   // It will bring no output any more.
   runtime::task<void> give_up(candidate_run& who);
   void drop(candidate_run& who);
   void ended(candidate_run& who);
   void push(std::string_view name, std::string id, std::string data, bool droppable = false);
-  std::string note_id();  // of pushes that are no part of the stream
+  void push_on_line(line_push what);
 
   // --- its own story
   runtime::task<void> begin(std::shared_ptr<execution> self);
@@ -109,18 +114,26 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
   void resolve_skill();
   policy::skill_material material() const;
   void close_request(bool refused);
+  // Skill, places, queue (RES-5).
   runtime::task<std::optional<foundation::failure>> prepare();
   std::optional<foundation::failure> check_model() const;
   std::optional<foundation::failure> choose_skill() const;
   runtime::task<std::optional<foundation::failure>> take_places();
   runtime::task<std::optional<foundation::failure>> wait_in_queue();
-  runtime::task<std::optional<foundation::failure>> compose();
+  runtime::task<std::optional<foundation::failure>> write_request(foundation::instant deadline);
   // What of the history is sent, as elements of the body's array (CHAT-7, CHAT-8).
-  runtime::task<std::string> messages_of(std::string system, std::vector<storage::chat_message> history);
+  runtime::task<std::string> messages_of(std::string system, std::vector<storage::chat_message> history,
+                                         foundation::instant deadline);
   void write_body(std::string_view messages);
-  // Of a round whose results have come: the answers are pushed; true: the request ends here.
-  bool ends_at_results();
-  void record_without_leg();
+  // The caller's results of the open round: pushed, and either in messages_ or the end in tool_error_. Why
+  // they are no answers, or nothing.
+  std::optional<foundation::failure> take_results();
+  // A request whose results end it calls nobody; else it is a run like any.
+  runtime::task<void> end_at_results();
+  runtime::task<void> record_end_at_results();
+  std::optional<policy::tool_error> judge(const candidate_run& said) const;
+  // What the chat's turn is answered with; nothing while the answer is not whole.
+  std::optional<std::string> turn_text() const;
   void make_candidates();
   gateway::call call_of(const candidate_run& who) const;
   runtime::task<std::optional<foundation::failure>> find_chat();
@@ -172,8 +185,11 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
   std::size_t to_end_ = 0;
   progress turn_state_ = progress::none;
   std::optional<foundation::failure> turn_failure_;
+  progress body_state_ = progress::none;
+  std::optional<foundation::failure> body_failure_;
   std::optional<foundation::failure> store_failure_;
-  std::optional<foundation::failure> refusal_;  // before any candidate ran
+  std::optional<foundation::failure> refusal_;  // without any candidate
+  std::optional<degradation> degraded_;         // where there is no candidate to have it
   bool session_named_ = false;                  // by the request itself, not by a header
   bool stored_chat_ = false;                    // context.sessionId is a stored chat
   bool queued_ = false;                         // it has, or had, a place in the queue
@@ -181,13 +197,15 @@ class execution final : public live_run, public std::enable_shared_from_this<exe
   bool over_ = false;
   bool recovered_ = false;  // its slot was taken back (SCH-7)
   std::optional<runtime::cancel_reason> canceled_;
+  runtime::cancel_source gone_;  // fires with every candidate's own
 
   event turn_taken_;
+  event body_written_;
   event stored_;
   event all_ended_;
   event answer_due_;
   bool started_ = false;
-  std::uint64_t notes_ = 0;
+  std::atomic<std::uint64_t> notes_{0};
 
   bool line_open_ = false;
   bool line_over_ = false;

@@ -1,8 +1,8 @@
-// An execution's end: which candidate answers, the open tool round, done, the scheduler's terminal, the
-// reply.
+// An execution's end: which candidate answers, done, the scheduler's terminal, the reply.
 #include <algorithm>
 #include <utility>
 
+#include "gateway/store_wait.h"
 #include "policy/characters.h"
 #include "policy/run_settlement.h"
 #include "protocol/rpc/envelope.h"
@@ -36,9 +36,8 @@ const candidate_run* execution::winner() const {
 }
 
 const failure* execution::fault() const {
-  if (refusal_) return &*refusal_;
-  if (candidates_.empty() || winner() != nullptr) return nullptr;
-  const failure& first = *candidates_.front()->why();
+  if (!refusal_ && (candidates_.empty() || winner() != nullptr)) return nullptr;
+  const failure& first = refusal_ ? *refusal_ : *candidates_.front()->why();
   // Its slot was taken back: not the caller's doing (SCH-7).
   return recovered_ && first.code == error_code::canceled ? &slot_lost() : &first;
 }
@@ -75,68 +74,13 @@ void execution::refuse(failure why) {
 }
 
 task<void> execution::finish() {
-  if (candidates_.empty()) {
-    const bool kept =
-        co_await services_.records.durable(tool_error_ ? gateway::stage::end : gateway::stage::note);
-    if (!kept && !refusal_) refusal_ = gateway::journal_failure();
-  }
+  if (candidates_.empty() && refusal_)
+    static_cast<void>(co_await services_.records.durable(gateway::stage::note));
   over_ = true;
   if (const candidate_run* best = winner(); best != nullptr && !best->tool_calls().empty()) open_round();
   close_request(fault() != nullptr);
   push_done();
   conclude();
-}
-
-// TOOL-1, TOOL-3: the calls are the caller's to run, or they end the request.
-void execution::open_round() {
-  const candidate_run& said = *winner();
-  const int number = round_ ? round_->number + 1 : 1;
-  tool_error_ =
-      policy::judge_calls(said.tool_calls(), request_.declared, number, snapshot_->session.tool_rounds);
-  for (const policy::tool_call& c : said.tool_calls()) {
-    if (c.form != policy::arguments_form::unparsable) continue;
-    world_.core.log()
-        .at(observe::level::warn, "tool_call_json_parse_failed")
-        .field("module", "session")
-        .field("provider", said.provider())
-        .field("toolCallId", c.id)
-        .field("toolName", c.name)
-        .field("error", "the arguments are not JSON")
-        .field("rawJsonLength", c.unparsable_bytes);
-  }
-  push("skill:tool:use", note_id(),
-       tool_error_ ? tool_failed_payload(ids(), number, *tool_error_, wall())
-                   : tool_started_payload(ids(), number, said.tool_calls(), wall()));
-  if (tool_error_) return;
-  policy::open_round open;
-  open.number = number;
-  open.calls = said.tool_calls();
-  open.declared = request_.declared;
-  open.tools = request_.tools;
-  open.skill_id = skill_id_;
-  open.subject = subject_;
-  open.input = round_ ? round_->input : request_.input;
-  open.text = (round_ ? round_->text : std::string{}) + said.text();
-  std::string asked;
-  json::writer w{asked};
-  w.begin_object().member("role", "assistant").key("content");
-  if (said.text().empty()) {
-    w.null();
-  } else {
-    w.string(said.text());
-  }
-  w.key("tool_calls").begin_array();
-  for (const policy::tool_call& c : said.tool_calls()) {
-    w.begin_object().member("id", c.id).member("type", "function").key("function").begin_object();
-    const bool object = c.form == policy::arguments_form::object;
-    w.member("name", c.name).member("arguments", object ? std::string_view{c.arguments} : "{}");
-    w.end_object().end_object();
-  }
-  w.end_array().end_object();
-  open.transcript = messages_ + ',' + asked;
-  world_.tools.with(
-      [&](policy::tool_book& book) { book.open(request_key_, std::move(open), services_.loop.now()); });
-  request_key_.clear();
 }
 
 void execution::close_request(bool refused) {
@@ -154,6 +98,38 @@ void execution::close_request(bool refused) {
   request_key_.clear();
 }
 
+task<std::optional<degradation>> execution::keep_trace(storage::trace_record trace, std::string_view output) {
+  const std::string run_id = trace.run_id;
+  trace.execution_id = id_;
+  trace.trace_id = trace_id_;
+  trace.key_id = who_.id;
+  trace.skill_id = skill_id_;
+  trace.mode = std::string{policy::name_of(request_.mode)};
+  if (trace.model.empty()) trace.model = model();
+  const run_context& context = request_.context;
+  if (!context.project_id.empty()) trace.project_id = context.project_id;
+  if (!context.document_id.empty()) trace.document_id = context.document_id;
+  trace.diagnostics = request_.diagnostics;
+  if (world_.core.keeps_texts()) {
+    trace.input_text = user_text_.empty() && round_ ? round_->input : user_text_;
+    trace.output_text = output;
+  }
+  gateway::store_wait<void> wait{services_.loop};
+  std::vector<storage::trace_record> batch;
+  batch.push_back(std::move(trace));
+  world_.traces.put(std::move(batch), wait.answer());
+  const auto kept = co_await wait;
+  if (kept) co_return std::nullopt;
+  world_.core.log()
+      .at(observe::level::warn, "ai_trace_persistence_degraded")
+      .field("code", "TRACE_PERSISTENCE_DEGRADED")
+      .field("runId", run_id)
+      .field("traceId", trace_id_)
+      .field("causeCode", "DB_ERROR")
+      .field("causeMessage", kept.error().message);
+  co_return degradation{run_id, trace_id_, "DB_ERROR", "the trace store cannot be used"};
+}
+
 void execution::push_done() {
   done_push done;
   const failure* why = fault();
@@ -164,12 +140,14 @@ void execution::push_done() {
                   : why->code == error_code::canceled ? policy::stream_terminal::cancelled
                                                       : policy::stream_terminal::error;
   done.output = text();
+  const std::string model_asked = model();
+  done.model = model_asked;
+  done.used = started_;
   std::uint32_t attempt = 1;
   std::uint64_t seq = 0;
   std::string_view finish;
   if (told != nullptr) {
     done.model = told->model();
-    done.used = started_;
     attempt = told->attempt();
     seq = told->streaming() ? told->last_seq() : 0;
     if (why == nullptr) {
@@ -178,6 +156,7 @@ void execution::push_done() {
     }
     if (told->degraded()) done.degraded = &*told->degraded();
   }
+  if (degraded_) done.degraded = &*degraded_;
   done.finish_reason = finish;
   if (tool_error_) done.tool_error = &*tool_error_;
   done.totals = totals();
@@ -202,10 +181,8 @@ void execution::conclude() {
   ticket_ = {};
 }
 
-void execution::queue_news(policy::run_status status, policy::run_end cause, std::size_t position,
-                           std::size_t queued, std::size_t global_running) {
-  push("skill:queue:status", note_id(),
-       queue_payload(ids(), status, position, queued, global_running, wall()));
+void execution::queue_news(policy::run_end cause, line_push told) {
+  push_on_line(std::move(told));
   if (cause == policy::run_end::slot_recovery) {
     recovered_ = true;
     cancel(runtime::cancel_reason::requested);
@@ -214,13 +191,16 @@ void execution::queue_news(policy::run_status status, policy::run_end cause, std
 
 // --- pushes and the reply
 
-std::string execution::note_id() { return push_id(id_, 0, ++notes_); }
+std::string execution::note_id() { return push_id(id_, 0, notes_.fetch_add(1) + 1); }
+
+void execution::push_on_line(line_push what) {
+  if (!line_open_ || line_over_) return;
+  line_.push_back(std::move(what));
+  if (line_waiter_) services_.loop.schedule(std::exchange(line_waiter_, nullptr));
+}
 
 void execution::push(std::string_view name, std::string id, std::string data, bool droppable) {
-  if (line_open_ && !line_over_) {
-    line_.push_back({std::string{name}, id, data});
-    if (line_waiter_) services_.loop.schedule(std::exchange(line_waiter_, nullptr));
-  }
+  push_on_line({std::string{name}, id, data});
   session::push p;
   p.name = name;
   p.id = std::move(id);
@@ -250,7 +230,7 @@ task<std::optional<execution::line_push>> execution::next_push() {
 
 task<channel_reply> execution::first_answer() {
   co_await answer_due_;
-  if (refused_at_once() || (over_ && candidates_.empty())) co_return reply();
+  if (refused_at_once()) co_return reply();
   std::string data;
   json::writer{data}
       .begin_object()
@@ -301,6 +281,7 @@ channel_reply execution::reply() const {
     if (best->switched_note()) write_failover(w, *best->switched_note());
     if (best->degraded()) write_degradation(w, *best->degraded());
   }
+  if (degraded_) write_degradation(w, *degraded_);
   w.end_object();
   return data;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "policy/characters.h"
 #include "policy/history.h"
 #include "session/execution.h"
 #include "session/history_compactor.h"
@@ -27,10 +28,10 @@ struct behind_posts {
 
 }  // namespace
 
-// Summaries are the run's own caller's calls (CHAT-8), to the model of auxiliary work.
+// Summaries are the run's own caller's calls (CHAT-8), to the model of auxiliary work, in the run's own time.
 class execution::model_summaries final : public summarizer {
  public:
-  explicit model_summaries(execution& run) : run_{run} {}
+  model_summaries(execution& run, foundation::instant deadline) : run_{run}, deadline_{deadline} {}
   task<std::expected<std::string, failure>> summarize(std::string text, std::int64_t tokens_max) override {
     model_question q;
     const std::string& auxiliary = run_.snapshot_->session.auxiliary_model;
@@ -38,15 +39,15 @@ class execution::model_summaries final : public summarizer {
     q.system = summary_instruction();
     q.user = std::move(text);
     q.max_tokens = tokens_max;
-    q.timeout = run_timeout_default;
+    q.timeout = deadline_ - run_.services_.loop.now();
     q.skill = "compaction";
     q.project = run_.request_.context.project_id;
-    return ask_model(run_.world_, std::move(q), {run_.who_, run_.trace_id_, run_.services_},
-                     run_.candidates_.front()->gone());
+    return ask_model(run_.world_, std::move(q), {run_.who_, run_.trace_id_, run_.services_}, run_.gone_);
   }
 
  private:
   execution& run_;
+  const foundation::instant deadline_;
 };
 
 task<std::optional<failure>> execution::take_turn(candidate_run& who) {
@@ -74,8 +75,7 @@ task<std::optional<failure>> execution::take_turn(candidate_run& who) {
 task<std::optional<failure>> execution::prepare() {
   if (auto why = choose_skill()) co_return why;
   if (auto why = co_await take_places()) co_return why;
-  if (auto why = co_await wait_in_queue()) co_return why;
-  co_return co_await compose();
+  co_return co_await wait_in_queue();
 }
 
 std::optional<failure> execution::choose_skill() const {
@@ -112,14 +112,33 @@ task<std::optional<failure>> execution::wait_in_queue() {
     waited_ = true;
     answer_due_.fire();
   }
-  auto started = co_await ticket_.started(candidates_.front()->gone());
+  auto started = co_await ticket_.started(gone_);
   if (!started) co_return std::move(started.error());
   // What the queue has told of it goes out first (STR-2).
   co_await behind_posts{services_.loop};
   co_return std::nullopt;
 }
 
-task<std::optional<failure>> execution::compose() {
+// The gateway asks when it has set the run's deadline, in the same turn of the loop.
+task<std::expected<std::string, failure>> execution::compose() {
+  if (body_state_ == progress::none) {
+    body_state_ = progress::under_way;
+    try {
+      body_failure_ = co_await write_request(services_.loop.now() + timeout());
+    } catch (const std::exception&) {
+      body_failure_.emplace();
+      body_failure_->message = "the gateway failed on this run";
+    }
+    body_state_ = progress::over;
+    body_written_.fire();
+  } else if (body_state_ == progress::under_way) {
+    co_await body_written_;
+  }
+  if (body_failure_) co_return std::unexpected{*body_failure_};
+  co_return body_;
+}
+
+task<std::optional<failure>> execution::write_request(foundation::instant deadline) {
   if (round_) {
     write_body(messages_);
     co_return std::nullopt;
@@ -144,23 +163,26 @@ task<std::optional<failure>> execution::compose() {
        .mode_hint = policy::mode_hint(request_.mode),
        .memory = request_.context.memory,
        .context = request_.context.text});
-  messages_ = co_await messages_of(std::move(system), std::move(history));
+  messages_ = co_await messages_of(std::move(system), std::move(history), deadline);
   write_body(messages_);
   co_return std::nullopt;
 }
 
-task<std::string> execution::messages_of(std::string system, std::vector<storage::chat_message> history) {
+task<std::string> execution::messages_of(std::string system, std::vector<storage::chat_message> history,
+                                         foundation::instant deadline) {
   std::vector<chat_line> said;
   said.reserve(history.size());
   for (storage::chat_message& m : history) {
+    // A turn that a tool error ended before the model had said anything; providers refuse empty messages.
+    if (policy::trim_blanks(m.content).empty()) continue;
     const bool users = m.role == storage::chat_role::user;
     said.push_back({users ? policy::chat_role::user : policy::chat_role::assistant, std::move(m.content)});
   }
   const std::int64_t budget = snapshot_->session.history_token_budget;
   if (snapshot_->session.compaction) {
-    model_summaries by{*this};
+    model_summaries by{*this, deadline};
     said = co_await compact_history(services_.loop, world_.summaries, by, system, std::move(said), user_text_,
-                                    budget);
+                                    budget, {gone_, deadline});
   } else {
     std::vector<policy::history_message> views;
     views.reserve(said.size());

@@ -17,13 +17,17 @@ std::vector<binding> feedback_channels::bindings() {
 }
 
 task<storage::result<bool>> feedback_channels::may_know(std::string run_id, request_context& context) {
-  if (policy::may_use_project(context.who, "*")) co_return true;  // nothing to look up
+  if (context.who.role == policy::caller_role::admin && policy::may_use_project(context.who, "*"))
+    co_return true;  // nothing to look up
   const auto found = co_await ask_store<std::optional<storage::trace_record>>(
       context, [&](auto done) { traces_.get(std::move(run_id), std::move(done)); });
   if (!found) co_return std::unexpected{found.error()};
   const auto& trace = *found;
-  co_return trace && (!trace->project_id || trace->project_id->empty() ||
-                      policy::may_use_project(context.who, *trace->project_id));
+  if (!trace) co_return false;
+  if (trace->project_id && !trace->project_id->empty())
+    co_return policy::may_use_project(context.who, *trace->project_id);
+  // A run of no project is its caller's own.
+  co_return trace->key_id == context.who.id || context.who.role == policy::caller_role::admin;
 }
 
 failure feedback_channels::told(const storage::store_failure& why, const storage::feedback_record& given,

@@ -17,11 +17,12 @@ using testing::IsEmpty;
 
 struct world : kit::channel_world {
   world() { bind(handlers.bindings()); }
-  void keep(std::string run, std::string project = {}, std::string group = {}) {
+  void keep(std::string run, std::string project = {}, std::string group = {}, std::string key = {}) {
     storage::trace_record t;
     t.run_id = t.execution_id = std::move(run);
     t.trace_id = std::string(32, 'b');
     if (!project.empty()) t.project_id = std::move(project);
+    if (!key.empty()) t.key_id = std::move(key);
     if (!group.empty()) t.candidate_group = std::move(group);
     t.completed_at = t.created_at = t.started_at = clock.wall();
     ASSERT_TRUE(
@@ -92,7 +93,7 @@ TEST(feedback_channels, runs_of_projects_that_are_not_granted_do_not_exist) {
   world w;
   w.keep("run-a", "A");
   w.keep("run-b", "B");
-  w.keep("run-0");
+  w.keep("run-0", {}, {}, "bound");
   policy::principal who;
   who.id = "bound";
   who.projects = {"A"};
@@ -100,6 +101,24 @@ TEST(feedback_channels, runs_of_projects_that_are_not_granted_do_not_exist) {
   EXPECT_EQ(w.send("run-0", "accept", "", who).code(), "OK");
   EXPECT_EQ(w.send("run-b", "accept", "", who).code(), "NOT_FOUND");
   EXPECT_THAT(w.stored("run-b"), IsEmpty());
+}
+
+TEST(feedback_channels, a_run_of_no_project_is_its_callers_own) {
+  world w;
+  w.keep("run-1", {}, {}, "mine");
+  w.keep("run-2");  // of before callers were kept
+  policy::principal who;
+  who.id = "other";
+  who.projects = {"*"};
+  EXPECT_EQ(w.send("run-1", "reject", "", who).code(), "NOT_FOUND");
+  EXPECT_EQ(w.send("run-2", "reject", "", who).code(), "NOT_FOUND");
+  EXPECT_THAT(w.stored("run-1"), IsEmpty());
+  who.id = "mine";
+  EXPECT_EQ(w.send("run-1", "accept", "", who).code(), "OK");
+  who.id = "operator";
+  who.role = policy::caller_role::admin;
+  EXPECT_EQ(w.send("run-1", "accept", "", who).code(), "OK");
+  EXPECT_EQ(w.send("run-2", "accept", "", who).code(), "OK");
 }
 
 TEST(feedback_channels, rejecting_every_candidate_is_a_strong_negative) {

@@ -8,6 +8,7 @@
 #include "policy/characters.h"
 #include "policy/compaction.h"
 #include "policy/tokens.h"
+#include "session/bounded_answer.h"
 #include "session/channels.h"
 
 namespace tidegate::session {
@@ -66,8 +67,9 @@ summary_cache::answer measured(std::expected<std::string, failure> said, std::in
 }
 
 task<summary_cache::answer> summary_of(runtime::loop& loop, summary_cache& summaries, summarizer& by,
-                                       const std::string& text, std::int64_t tokens_max) {
-  loop_answer<std::string> heard{loop};
+                                       const std::string& text, std::int64_t tokens_max,
+                                       compaction_time within) {
+  bounded_answer<std::string> heard{loop};
   if (summaries.ask(text, heard.answer()) == summary_cache::role::settles) {
     open_summary open{summaries, text};
     try {
@@ -76,7 +78,9 @@ task<summary_cache::answer> summary_of(runtime::loop& loop, summary_cache& summa
       open.settle(refusal(foundation::error_code::internal, "the summary could not be asked for"));
     }
   }
-  co_return co_await heard;
+  auto told = co_await heard.wait(within.deadline, within.gone);
+  if (!told) co_return refusal(foundation::error_code::canceled, "the run has ended");
+  co_return std::move(*told);
 }
 
 }  // namespace
@@ -85,14 +89,15 @@ std::string_view summary_instruction() { return instruction; }
 
 task<std::vector<chat_line>> compact_history(runtime::loop& loop, summary_cache& summaries, summarizer& by,
                                              std::string system, std::vector<chat_line> history,
-                                             std::string current, std::int64_t budget,
+                                             std::string current, std::int64_t budget, compaction_time within,
                                              compaction_bounds bounds) {
   const auto plan = policy::plan_compaction(system, views_of(history), current, budget, bounds.asked_max,
                                             [&](std::size_t i) { return summaries.knows(history[i].text); });
   for (const std::size_t i : plan.replace) {
+    if (within.gone.fired() || loop.now() >= within.deadline) break;
     const std::int64_t most = policy::summary_tokens_max(policy::estimate_tokens(history[i].text));
     auto summary =
-        co_await summary_of(loop, summaries, by, history[i].text, std::min(most, bounds.tokens_max));
+        co_await summary_of(loop, summaries, by, history[i].text, std::min(most, bounds.tokens_max), within);
     if (summary) history[i].text = *std::move(summary);
   }
   history.erase(history.begin(), history.begin() + static_cast<std::ptrdiff_t>(plan.first));

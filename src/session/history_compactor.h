@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "foundation/error.h"
+#include "foundation/time.h"
 #include "policy/history.h"
+#include "runtime/async/cancel.h"
 #include "runtime/async/task.h"
 #include "runtime/loop.h"
 #include "session/summary_cache.h"
@@ -41,12 +43,20 @@ struct compaction_bounds {
   std::int64_t tokens_max = 1'024;
 };
 
+// The time of the run that it is done for (TMO-1).
+struct compaction_time {
+  runtime::cancel_source& gone;
+  foundation::instant deadline;
+};
+
 // What is sent between `system` and `current`: CHAT-7's choice, made after the replacing. A summary that
 // fails, is blank or is too long is cut or done without: its message may then be dropped as if there were no
-// compaction. All references outlive the task; `summaries` is shared by all loops.
+// compaction. So may what the run has no time for: nothing is asked or waited for beyond it, also where
+// another run does the work. All references outlive the task; `summaries` is shared by all loops.
 runtime::task<std::vector<chat_line>> compact_history(runtime::loop& loop, summary_cache& summaries,
                                                       summarizer& by, std::string system,
                                                       std::vector<chat_line> history, std::string current,
-                                                      std::int64_t budget, compaction_bounds bounds = {});
+                                                      std::int64_t budget, compaction_time within,
+                                                      compaction_bounds bounds = {});
 
 }  // namespace tidegate::session

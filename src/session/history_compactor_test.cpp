@@ -49,12 +49,16 @@ struct world {
   runtime::loop loop{time};
   summary_cache summaries;
   scripted_summarizer model{loop};
+  runtime::cancel_source gone;
+  foundation::instant deadline = foundation::never;
 
   static runtime::detached keep(runtime::task<lines> work, std::optional<lines>& into) {
     into = co_await std::move(work);
   }
   void start(lines history, std::int64_t budget, std::optional<lines>& into, compaction_bounds bounds = {}) {
-    keep(compact_history(loop, summaries, model, "", std::move(history), "", budget, bounds), into);
+    keep(
+        compact_history(loop, summaries, model, "", std::move(history), "", budget, {gone, deadline}, bounds),
+        into);
   }
   lines compacted(lines history, std::int64_t budget, compaction_bounds bounds = {}) {
     std::optional<lines> result;
@@ -132,6 +136,45 @@ TEST(history_compactor, CHAT_8_two_runs_share_the_work_in_flight) {
   EXPECT_EQ(first, (lines{{user, "a!"}, {user, text('c', 100)}}));
   EXPECT_EQ(second, first);
   EXPECT_EQ(w.model.asked.size(), 1U);
+}
+
+// TMO-1
+TEST(history_compactor, a_run_waits_for_another_ones_summary_no_longer_than_it_may) {
+  world w;
+  w.model.open = false;
+  const lines chat{{user, text('a', 100)}, {user, text('c', 100)}};
+  std::optional<lines> owner;
+  w.start(chat, 150, owner);
+  std::optional<lines> late;
+  w.deadline = w.loop.fresh_now() + std::chrono::milliseconds{5};
+  w.start(chat, 150, late);
+  runtime::cancel_source leaves;
+  std::optional<lines> left;
+  w.keep(compact_history(w.loop, w.summaries, w.model, "", chat, "", 150, {leaves, foundation::never}), left);
+  w.loop.turn({});
+  EXPECT_FALSE(late || left);
+  leaves.fire(runtime::cancel_reason::requested);
+  for (const auto end = w.deadline + std::chrono::minutes{1}; w.loop.now() < end && !(late && left);)
+    w.loop.turn(std::chrono::milliseconds{1});
+  EXPECT_EQ(late, (lines{{user, text('c', 100)}}));
+  EXPECT_EQ(left, late);
+  EXPECT_FALSE(owner) << "its own time is not over";
+  w.model.open = true;
+  for (int i = 0; i < 1'000 && !owner; ++i) w.loop.turn(std::chrono::milliseconds{1});
+  EXPECT_EQ(owner, (lines{{user, "a!"}, {user, text('c', 100)}}));
+}
+
+// TMO-1
+TEST(history_compactor, nothing_is_asked_for_a_run_that_is_over) {
+  const lines chat{{user, text('a', 100)}, {user, text('c', 100)}};
+  world late;
+  late.deadline = late.loop.fresh_now();
+  EXPECT_EQ(late.compacted(chat, 150), (lines{{user, text('c', 100)}}));
+  EXPECT_TRUE(late.model.asked.empty());
+  world left;
+  left.gone.fire(runtime::cancel_reason::requested);
+  EXPECT_EQ(left.compacted(chat, 150), (lines{{user, text('c', 100)}}));
+  EXPECT_TRUE(left.model.asked.empty());
 }
 
 }  // namespace

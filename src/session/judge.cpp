@@ -3,6 +3,7 @@
 #include <exception>
 #include <utility>
 
+#include "session/bounded_answer.h"
 #include "session/judge_reply.h"
 
 namespace tidegate::session {
@@ -71,6 +72,8 @@ failure make_failure(error_code code, std::string message) {
   return f;
 }
 
+failure late() { return make_failure(error_code::timeout, "the judge's model did not answer in time"); }
+
 std::string result_json(const evaluation_request& wanted, const policy::judge_result& result,
                         foundation::wall_time ts) {
   std::string text;
@@ -107,7 +110,8 @@ judge_state judge::state() const {
 
 task<std::expected<judge_state, failure>> judge::ensure(std::optional<foundation::duration> limit,
                                                         request_context& context) {
-  loop_answer<judge_state> shared{context.services.loop};
+  const auto within = limit.value_or(core_.current()->judge.ensure_timeout);
+  bounded_answer<judge_state> shared{context.services.loop};
   bool first = true;
   {
     const std::lock_guard lock{mutex_};
@@ -118,9 +122,11 @@ task<std::expected<judge_state, failure>> judge::ensure(std::optional<foundation
       waiting_.push_back(shared.answer());
     }
   }
-  if (!first) co_return co_await shared;
-  const auto most = core_.current()->judge.ensure_timeout;
-  co_return co_await attempt(limit.value_or(most), context);
+  if (first) co_return co_await attempt(within, context);
+  auto heard = co_await shared.wait(context.services.loop.fresh_now() + within, context.gone);
+  if (heard) co_return std::move(*heard);
+  if (context.gone.fired()) co_return given_up();
+  co_return std::unexpected{late()};
 }
 
 // `downloading` never stays behind: whatever ends the attempt settles it.
@@ -145,7 +151,7 @@ task<std::expected<judge_state, failure>> judge::attempt(foundation::duration li
     if (!answer) reached = {judge_status::error, answer.error()};
     if (!answer && (cancel.late() || context.gone.reason() == cancel_reason::requested ||
                     answer.error().code == error_code::skill_timeout))
-      reached.why = make_failure(error_code::timeout, "the judge's model did not answer in time");
+      reached.why = late();
   } catch (const std::exception& e) {
     note = e.what();
     reached = {judge_status::error,

@@ -67,8 +67,9 @@ class judge {
       : core_{shared}, models_{models}, publish_{std::move(publish)} {}
 
   judge_state state() const;
-  // Asks the model whether it answers; while one such question is open, all who ensure share its answer.
-  // Fails with TIMEOUT, or as the run did.
+  // Asks the model whether it answers; while one such question is open, all who ensure share its answer, each
+  // for its own time: the question goes on without whoever has waited long enough. Fails with TIMEOUT, or as
+  // the run did.
   runtime::task<std::expected<judge_state, foundation::failure>> ensure(
       std::optional<foundation::duration> limit, request_context& context);
   // The payload of judge:quality:result, pushed once before it is returned. INTERNAL_ERROR: it could not be.

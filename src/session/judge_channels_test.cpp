@@ -195,7 +195,7 @@ TEST(judge_channels, concurrent_ensures_share_one_attempt) {
   world w;
   EXPECT_EQ(w.state(), "not_ready");
   channel_request& first = w.begin("judge:model:ensure", "{}");
-  const channel_request& second = w.begin("judge:model:ensure", R"({"timeoutMs":1})");
+  const channel_request& second = w.begin("judge:model:ensure", "{}");
   EXPECT_EQ(w.state(), "downloading");
   EXPECT_THAT(w.model.questions, SizeIs(1));
   // Who began it leaves; the other one still gets its answer.
@@ -214,6 +214,27 @@ TEST(judge_channels, concurrent_ensures_share_one_attempt) {
   EXPECT_EQ(w.count("judge_ensure_started"), 2U);
   EXPECT_EQ(w.count("judge_ensure_succeeded"), 1U);
   EXPECT_THAT(w.fields("judge_state", "status"), ElementsAre("error", "ready"));
+}
+
+// JDG-5
+TEST(judge_channels, who_joins_an_attempt_waits_for_its_own_time_only_and_the_attempt_goes_on) {
+  world w;
+  const channel_request& first = w.begin("judge:model:ensure", "{}");
+  const channel_request& brief = w.begin("judge:model:ensure", R"({"timeoutMs":500})");
+  channel_request& leaving = w.begin("judge:model:ensure", "{}");
+  w.advance(499ms);
+  EXPECT_FALSE(brief.done);
+  w.advance(1ms);
+  EXPECT_EQ(brief.code(), "TIMEOUT");
+  leaving.gone.fire(runtime::cancel_reason::client_left);
+  w.settle();
+  EXPECT_EQ(leaving.code(), "CANCELED");
+  EXPECT_FALSE(first.done);
+  EXPECT_EQ(w.state(), "downloading");
+  EXPECT_THAT(w.model.questions, SizeIs(1));
+  w.advance(14'500ms);
+  EXPECT_EQ(first.code(), "TIMEOUT");
+  EXPECT_EQ(w.state(), "error");
 }
 
 // JDG-5

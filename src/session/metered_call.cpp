@@ -86,7 +86,7 @@ class plain_story final : public gateway::reply_sink, public gateway::story {
     row.micro_usd = account.micro_usd;
     row.warning = warning_of(account);
     row.created_at = wall;
-    world_.usage.record(std::move(row));
+    world_.usage.record(context_.services.records, std::move(row));
     if (account.charged) world_.guards.note(context_.who.id, account.micro_usd, wall);
   }
   task<std::optional<failure>> accept() override { co_return std::nullopt; }

@@ -238,7 +238,11 @@ runtime::task<std::expected<void, failure>> price_desk::update(gateway::loop_ser
     log_.at(observe::level::warn, "price_table_update_failed").field("message", given.error().message);
     co_return std::unexpected{failure_of(given.error())};
   }
-  if (republish_) republish_();
+  if (republish_) {
+    gateway::store_wait<void> published{services.loop};
+    republish_([done = published.answer()]() mutable { done({}); });
+    static_cast<void>(co_await published);
+  }
   co_return std::expected<void, failure>{};
 }
 

@@ -41,9 +41,11 @@ std::optional<foundation::wall_time> date_of(std::string_view text);
 class price_desk {
  public:
   price_desk(storage::setting_store& store, observe::logger& log) : store_{store}, log_{log} {}
-  // Makes the gateway serve by a new snapshot, whose prices come through `over`. Called after an update, on
-  // the thread of the loop that asked for it. Before the first update.
-  void on_change(std::function<void()> republish) { republish_ = std::move(republish); }
+  // Makes the gateway serve by a new snapshot, whose prices come through `over`, and then calls what it was
+  // given, on whatever thread. Called after an update, on the thread of the loop that asked for it, which
+  // must not wait. Set before the first update.
+  using republisher = std::function<void(std::move_only_function<void()> done)>;
+  void on_change(republisher republish) { republish_ = std::move(republish); }
 
   // At start; waits for the store. What cannot be read is logged and left aside. Error: the store's fault.
   std::expected<void, std::string> load();
@@ -56,7 +58,7 @@ class price_desk {
  private:
   storage::setting_store& store_;
   observe::logger& log_;
-  std::function<void()> republish_;
+  republisher republish_;
   // Shared with the store's answers, which may come when this is gone.
   struct book {
     std::mutex mutex;

@@ -76,9 +76,11 @@ struct push_hub::inbox {
 
   bool wants(const push& p) const {
     if (!filter.execution_id.empty() && filter.execution_id != p.execution_id) return false;
-    if (!filter.project.empty() && filter.project != p.project) return false;
-    if (!filter.session.empty() && filter.session != p.session_id && filter.session != p.session_key)
-      return false;
+    if (!p.of_whole_key) {
+      if (!filter.project.empty() && filter.project != p.project) return false;
+      if (!filter.session.empty() && filter.session != p.session_id && filter.session != p.session_key)
+        return false;
+    }
     if (filter.who.role == policy::caller_role::admin) return true;
     return p.project.empty() ? p.key_id == filter.who.id : policy::may_use_project(filter.who, p.project);
   }

@@ -46,6 +46,7 @@ struct push {
   std::string execution_id{};  // "" for none
   std::string key_id{};        // of the client key that it concerns
   bool droppable = false;      // a chunk
+  bool of_whole_key = false;   // belongs to no project or session: filters by either let it pass
 };
 
 // "<execution id>:<attempt>:<seq>"

@@ -486,5 +486,41 @@ TEST(push_hub, publishers_and_loops_on_their_own_threads_lose_nothing) {
   }
 }
 
+// COST-2: an alert concerns all that its key does.
+TEST(push_hub, what_concerns_a_whole_key_passes_filters_by_project_and_session) {
+  foundation::manual_clock clock;
+  observe::captured_log lines;
+  observe::logger log{lines, clock};
+  runtime::loop loop{clock};
+  push_hub hub{{}, clock, log};
+  push alert;
+  alert.name = "cost:alert";
+  alert.payload = "{}";
+  alert.key_id = "k";
+  alert.of_whole_key = true;
+  policy::principal admin = key("boss");
+  admin.role = policy::caller_role::admin;
+  struct watched {
+    push_filter filter;
+    bool hears;
+  };
+  for (const watched& each :
+       {watched{{.who = key("k"), .project = "p"}, true}, watched{{.who = key("k"), .session = "s"}, true},
+        watched{{.who = admin, .project = "p"}, true}, watched{{.who = key("other"), .project = "p"}, false},
+        watched{{.who = key("k"), .execution_id = "e"}, false}}) {
+    auto to = hub.subscribe(loop, each.filter);
+    ASSERT_TRUE(to.has_value());
+    alert.id = push_id("cost-k", 0, 1);
+    hub.publish(alert);
+    runtime::cancel_source left;
+    left.fire(runtime::cancel_reason::client_left);
+    bool heard = false;
+    [](push_hub::subscription& from, runtime::cancel_source& cancel, bool& out) -> runtime::detached {
+      out = (co_await from.next(cancel, foundation::never)).what == state::events;
+    }(*to, left, heard);
+    EXPECT_EQ(heard, each.hears) << each.filter.who.id << each.filter.project << each.filter.session;
+  }
+}
+
 }  // namespace
 }  // namespace tidegate::session

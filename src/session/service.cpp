@@ -22,9 +22,10 @@ namespace tidegate::session {
 
 struct service::parts {
   parts(service& owner, gateway::core& shared, storage::stores& stores, provider_desk& providers,
-        price_desk& prices, observe::logger& log, const foundation::clock& time, runtime::loop& home,
+        price_desk& prices, observe::logger& log, const foundation::clock& clock, runtime::loop& home,
         const service_settings& settings, skill_toggles toggles)
       : core{shared},
+        time{clock},
         hub{settings.pushes, time, log},
         queue{home, settings.queue, &owner},
         skills{settings.skill_dirs, std::move(toggles), log},
@@ -50,6 +51,7 @@ struct service::parts {
         feedback_handlers{shared, stores.traces()} {}
 
   gateway::core& core;
+  const foundation::clock& time;
   push_hub hub;
   live_runs live;
   gateway::run_queue queue;
@@ -107,6 +109,10 @@ std::vector<binding> service::bindings() {
   return all;
 }
 
+void service::restore(std::vector<gateway::usage_entry> unconfirmed) {
+  parts_->usage.restore(std::move(unconfirmed), parts_->time.wall());
+}
+
 push_hub& service::hub() noexcept { return parts_->hub; }
 gateway::run_queue& service::queue() noexcept { return parts_->queue; }
 
@@ -123,17 +129,29 @@ void service::stop_runs() { parts_->live.cancel_all(runtime::cancel_reason::shut
 std::size_t service::under_way() const { return parts_->live.present(); }
 void service::close_pushes() { parts_->hub.close(); }
 
-// Told in the run's own loop, where its other pushes come from: their order is then what its client sees.
+// Published here, one piece of news at a time in the order of the queue: what is heard of two runs, of
+// whatever loops, never crosses. The run's own line, and what it makes of the news, are its loop's.
 void service::on_news(const gateway::queue_news& news) {
   parts_->core.metrics().queue_depth(static_cast<std::int64_t>(parts_->queue.count().waiting));
   if (!news.run.told) return;
   live_runs::found found = parts_->live.find(news.run.run_id);
   if (found.run == nullptr) return;
   if (policy::is_terminal(news.status)) parts_->live.remove(news.run.run_id);
+  auto run = std::static_pointer_cast<execution>(std::move(found.run));
+  push p;
+  p.name = "skill:queue:status";
+  p.id = run->note_id();
+  p.payload = queue_payload({news.run.run_id, news.run.run_id, news.run.trace_id}, news.status, news.position,
+                            news.queued, news.global_running, parts_->time.wall());
+  p.project = news.run.project;
+  p.session_key = news.run.session.name;
+  p.session_id = news.run.session_id;
+  p.execution_id = news.run.run_id;
+  p.key_id = news.run.key_id;
+  execution::line_push told{std::string{p.name}, p.id, p.payload};
+  parts_->hub.publish(std::move(p));
   found.owner->post(
-      [run = std::static_pointer_cast<execution>(std::move(found.run)), status = news.status,
-       cause = news.cause, position = news.position, queued = news.queued,
-       running = news.global_running] { run->queue_news(status, cause, position, queued, running); });
+      [run = std::move(run), cause = news.cause, told = std::move(told)] { run->queue_news(cause, told); });
 }
 
 void service::on_alert(const cost_alert& alert) {
@@ -142,6 +160,7 @@ void service::on_alert(const cost_alert& alert) {
   p.id = push_id("cost-" + alert.key_id, 0, ++parts_->alerts);
   p.payload = to_json(alert);
   p.key_id = alert.key_id;
+  p.of_whole_key = true;
   parts_->hub.publish(std::move(p));
 }
 

@@ -44,6 +44,9 @@ class service final : private gateway::queue_listener {
   service& operator=(const service&) = delete;
 
   std::vector<binding> bindings();
+  // At a start, before anything is served: rows of usage that a crash may have kept from their store.
+  void restore(std::vector<gateway::usage_entry> unconfirmed);
+
   push_hub& hub() noexcept;
   gateway::run_queue& queue() noexcept;
 

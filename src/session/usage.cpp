@@ -1,8 +1,11 @@
 #include "session/usage.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
+#include <set>
 
 #include "gateway/store_wait.h"
 #include "session/channels.h"
@@ -16,8 +19,28 @@ struct usage_book::backlog {
   storage::usage_store& store;
   observe::logger& log;
   std::mutex mutex;
-  std::deque<usage_call> waiting;  // guarded by mutex; the oldest first
+  std::condition_variable idle;
+  // Guarded by mutex.
+  std::deque<numbered> waiting;        // the oldest first
+  std::set<std::int64_t> unconfirmed;  // those that wait, or are with the store
+  std::int64_t last = 0;
+  std::size_t batches = 0;  // with the store
+
+  std::int64_t confirmed() const { return unconfirmed.empty() ? last : *unconfirmed.begin() - 1; }
+  // How many of the oldest were given up.
+  std::size_t take_back(batch refused);
 };
+
+std::size_t usage_book::backlog::take_back(batch refused) {
+  waiting.insert(waiting.begin(), std::make_move_iterator(refused.begin()),
+                 std::make_move_iterator(refused.end()));
+  const std::size_t lost = waiting.size() - std::min(waiting.size(), backlog_max);
+  for (std::size_t i = 0; i < lost; ++i) {
+    unconfirmed.erase(waiting.front().number);
+    waiting.pop_front();
+  }
+  return lost;
+}
 
 namespace {
 
@@ -49,37 +72,78 @@ storage::usage_filter filter_of(const policy::principal& who, const usage_book::
 usage_book::usage_book(storage::usage_store& store, observe::logger& log, foundation::wall_time started)
     : store_{store}, started_{started}, state_{std::make_shared<backlog>(store, log)} {}
 
-void usage_book::record(usage_call call) {
+usage_book::~usage_book() {
+  flush();
+  std::unique_lock lock{state_->mutex};
+  state_->idle.wait(lock, [this] { return state_->batches == 0; });
+  if (state_->waiting.empty()) return;
+  state_->log.at(observe::level::error, "ai_cost_persistence_degraded")
+      .field("reason", "the store has refused calls to the end; the next start hands them over again")
+      .field("waiting", state_->waiting.size());
+}
+
+void usage_book::restore(std::vector<gateway::usage_entry> unconfirmed, foundation::wall_time now) {
   {
     const std::lock_guard lock{state_->mutex};
-    state_->waiting.push_back(tidied(std::move(call)));
+    for (gateway::usage_entry& e : unconfirmed) {
+      state_->last = std::max(state_->last, e.number);
+      if (now - e.call.created_at > restored_age) continue;
+      state_->unconfirmed.insert(e.number);
+      state_->waiting.push_back({e.number, tidied(std::move(e.call))});
+    }
   }
+  flush();
+}
+
+void usage_book::record(gateway::record_log& records, usage_call call) {
+  call = tidied(std::move(call));
+  std::string text;
+  {
+    const std::lock_guard lock{state_->mutex};
+    const std::int64_t confirmed = state_->confirmed();
+    const std::int64_t number = ++state_->last;
+    text = gateway::to_record({number, confirmed, call});
+    state_->unconfirmed.insert(number);
+    state_->waiting.push_back({number, std::move(call)});
+  }
+  records.append(gateway::stage::note, text);
   hand_over(state_, take_waiting());
 }
 
 // What the store refuses comes back to the front of those that wait.
-void usage_book::hand_over(const std::shared_ptr<backlog>& state, std::vector<usage_call> calls) {
+void usage_book::hand_over(const std::shared_ptr<backlog>& state, batch calls) {
   if (calls.empty()) return;  // another thread took them along
-  auto kept = std::make_shared<std::vector<usage_call>>(calls);
-  state->store.record(std::move(calls), [state, kept](storage::result<void> given) {
-    if (given) return;
-    state->log.at(observe::level::warn, "ai_cost_record_persist_failed")
-        .field("requestId", kept->back().request_id)
-        .field("calls", kept->size())
-        .field("reason", given.error().message);
+  std::vector<usage_call> rows;
+  rows.reserve(calls.size());
+  for (const numbered& n : calls) rows.push_back(n.call);
+  auto kept = std::make_shared<batch>(std::move(calls));
+  state->store.record(std::move(rows), [state, kept](storage::result<void> given) {
+    const std::string request = kept->back().call.request_id;
+    const std::size_t count = kept->size();
     std::size_t lost = 0;
     {
       const std::lock_guard lock{state->mutex};
-      state->waiting.insert(state->waiting.begin(), std::make_move_iterator(kept->begin()),
-                            std::make_move_iterator(kept->end()));
-      lost = state->waiting.size() - std::min(state->waiting.size(), backlog_max);
-      state->waiting.erase(state->waiting.begin(),
-                           state->waiting.begin() + static_cast<std::ptrdiff_t>(lost));
+      if (given) {
+        for (const numbered& n : *kept) state->unconfirmed.erase(n.number);
+      } else {
+        lost = state->take_back(std::move(*kept));
+      }
     }
-    if (lost == 0) return;
-    state->log.at(observe::level::error, "ai_cost_persistence_degraded")
-        .field("reason", "more calls wait for the store than may")
-        .field("lost", lost);
+    if (!given) {
+      state->log.at(observe::level::warn, "ai_cost_record_persist_failed")
+          .field("requestId", request)
+          .field("calls", count)
+          .field("reason", given.error().message);
+    }
+    if (lost != 0) {
+      state->log.at(observe::level::error, "ai_cost_persistence_degraded")
+          .field("reason", "more calls wait for the store than may")
+          .field("lost", lost);
+    }
+    // Behind the last use of what whoever waits for it may take down.
+    const std::lock_guard lock{state->mutex};
+    --state->batches;
+    state->idle.notify_all();
   });
 }
 
@@ -134,19 +198,19 @@ runtime::task<std::expected<usage_book::summary, foundation::failure>> usage_boo
 // The store answers in order: what waits is in what is read next.
 void usage_book::flush() {
   for (std::size_t handed = 0; handed < backlog_max; handed += batch_max) {
-    std::vector<usage_call> calls = take_waiting();
+    batch calls = take_waiting();
     if (calls.empty()) return;
     hand_over(state_, std::move(calls));
   }
 }
 
-std::vector<usage_call> usage_book::take_waiting() {
+usage_book::batch usage_book::take_waiting() {
   const std::lock_guard lock{state_->mutex};
   const auto end =
       state_->waiting.begin() + static_cast<std::ptrdiff_t>(std::min(state_->waiting.size(), batch_max));
-  std::vector<usage_call> calls{std::make_move_iterator(state_->waiting.begin()),
-                                std::make_move_iterator(end)};
+  batch calls{std::make_move_iterator(state_->waiting.begin()), std::make_move_iterator(end)};
   state_->waiting.erase(state_->waiting.begin(), end);
+  if (!calls.empty()) ++state_->batches;
   return calls;
 }
 

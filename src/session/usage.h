@@ -2,6 +2,7 @@
 // instance serves all loops.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <map>
@@ -13,6 +14,8 @@
 
 #include "foundation/error.h"
 #include "gateway/exchange.h"
+#include "gateway/record_log.h"
+#include "gateway/usage_record.h"
 #include "observe/log.h"
 #include "policy/access.h"
 #include "runtime/async/task.h"
@@ -51,13 +54,26 @@ class usage_book {
     std::optional<std::int64_t> limit;           // 1 or more, else INVALID_ARGUMENT
   };
 
+  // Calls that a crash may have kept from the store are handed over again while the store is sure to know
+  // those it has: below storage.trace_retention's least, after which calls are purged.
+  static constexpr std::chrono::hours restored_age{24 * 7};
+
   // `started`: what a summary without any call says of its beginning.
   usage_book(storage::usage_store& store, observe::logger& log, foundation::wall_time started);
+  // Waits for the store, which gets all that still waits. What it refuses stays on the record for the next
+  // start.
+  ~usage_book();
+  usage_book(const usage_book&) = delete;
+  usage_book& operator=(const usage_book&) = delete;
+
+  // At a start, before anything is recorded: what the record does not know to be stored.
+  void restore(std::vector<gateway::usage_entry> unconfirmed, foundation::wall_time now);
 
   // Never waits and never fails its caller: a fault is logged (ai_cost_record_persist_failed) and the call
-  // goes along with the next one. What is recorded here is seen by the next list or summary. Any thread.
-  // Negative numbers count as 0, cached tokens never exceed the input.
-  void record(storage::usage_call call);
+  // goes along with the next one. What is recorded here is seen by the next list or summary. Journalled in
+  // the same round as what its caller has journalled before: a crash takes both or none. The thread of
+  // `records`. Negative numbers count as 0, cached tokens never exceed the input.
+  void record(gateway::record_log& records, storage::usage_call call);
 
   // A client sees its own key's, an admin all. Store fault: DB_ERROR.
   runtime::task<std::expected<listing, foundation::failure>> list(gateway::loop_services& services,
@@ -68,9 +84,14 @@ class usage_book {
 
  private:
   struct backlog;
+  struct numbered {
+    std::int64_t number;  // on the record
+    storage::usage_call call;
+  };
+  using batch = std::vector<numbered>;
   void flush();
-  std::vector<storage::usage_call> take_waiting();
-  static void hand_over(const std::shared_ptr<backlog>& state, std::vector<storage::usage_call> calls);
+  batch take_waiting();
+  static void hand_over(const std::shared_ptr<backlog>& state, batch calls);
 
   storage::usage_store& store_;
   foundation::wall_time started_;

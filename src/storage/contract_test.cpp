@@ -141,6 +141,7 @@ trace_record make_trace(const std::string& run, std::int64_t completed = 10) {
   t.skill_id = "builtin:chat";
   t.mode = "ask";
   t.model = "gpt-4o";
+  t.key_id = "key_1";
   t.input_text = "Schön, " + run;
   t.output_text = std::string("zero\0inside", 11);
   t.project_id = "p";
@@ -306,6 +307,33 @@ TEST_P(store_contract, without_a_sealer_texts_are_left_out) {
   EXPECT_EQ(trace("r1"), expected);
   EXPECT_EQ(problem_of(keep({"k", "i"}, make_reply(1))), store_problem::no_key);
   EXPECT_EQ(reply({"k", "i"}), std::nullopt);
+}
+
+// GW-7: what was answered once is known to have been, whether or not the answer could be kept.
+TEST_P(store_contract, without_a_sealer_marks_are_kept) {
+  reopen(nullptr);
+  kept_reply mark = make_reply(1);
+  mark.status = reply_mark;
+  mark.headers.clear();
+  mark.body.clear();
+  ASSERT_TRUE(keep({"k", "i"}, mark));
+  EXPECT_EQ(reply({"k", "i"}), mark);
+  EXPECT_EQ(problem_of(keep({"k", "i"}, make_reply(2))), store_problem::no_key);
+}
+
+TEST_P(store_contract, the_latest_feedback_of_a_run_is_kept_and_no_more) {
+  ASSERT_TRUE(put({make_trace("r1"), make_trace("r2")}));
+  ASSERT_TRUE(feedback("r2", feedback_action::accept));
+  ASSERT_TRUE(feedback("r1", feedback_action::partial));
+  for (std::size_t i = 0; i < feedback_kept_max; ++i) ASSERT_TRUE(feedback("r1", feedback_action::reject));
+  const auto count = [&](const std::string& run) {
+    return wait_for<std::vector<stored_feedback>>(
+               [&](auto answer) { all_->traces().feedback_of(run, std::move(answer)); })
+        .value();
+  };
+  EXPECT_EQ(count("r1").size(), feedback_kept_max);
+  EXPECT_EQ(count("r1").front().action, feedback_action::reject) << "the oldest has left";
+  EXPECT_EQ(count("r2").size(), 1U);
 }
 
 TEST_P(store_contract, long_texts_are_cut_between_characters) {

@@ -1,5 +1,6 @@
 // Port: replies kept for idempotency keys (GW-7). Headers and bodies are sealed by the store under both keys;
-// without a sealer nothing is kept. Rows that are reported done survive the end of the process.
+// without a sealer only marks are kept, which have neither. Rows that are reported done survive the end of
+// the process.
 #pragma once
 
 #include <array>
@@ -31,6 +32,9 @@ struct reply_key {
   auto operator<=>(const reply_key&) const = default;
 };
 
+// In place of a status: a mark that the call was answered, without what it was answered.
+inline constexpr int reply_mark = 0;
+
 struct kept_reply {
   // A keyed hash of the request, so that another body under the same key is told.
   std::array<std::uint8_t, 32> request_digest{};
@@ -45,9 +49,11 @@ struct kept_reply {
 class reply_store {
  public:
   virtual ~reply_store() = default;
-  // conflict: there is one already (it stays). too_large: over `entry_bytes`. no_key: there is no sealer.
+  // conflict: there is one already (it stays). too_large: over `entry_bytes`. no_key: it has headers or a
+  // body, and there is no sealer.
   virtual void put(reply_key key, kept_reply reply, done<void> answer) = 0;
-  // Nothing: none, one that was made before `made_since` (it leaves), or not to be opened any more.
+  // Nothing: none, or one that was made before `made_since` (it leaves). One that is not to be opened any
+  // more comes as a mark.
   virtual void get(reply_key key, wall_time made_since, done<std::optional<kept_reply>> answer) = 0;
   // Removes the oldest of those made before, at most `rows_max`; answers with how many.
   virtual void purge(wall_time created_before, std::size_t rows_max, done<std::size_t> answer) = 0;

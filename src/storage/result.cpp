@@ -12,6 +12,8 @@ std::string_view name_of(store_problem problem) {
       return "too_large";
     case store_problem::overloaded:
       return "overloaded";
+    case store_problem::timed_out:
+      return "timed_out";
     case store_problem::no_key:
       return "no_key";
     case store_problem::unavailable:

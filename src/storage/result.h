@@ -19,6 +19,7 @@ enum class store_problem : std::uint8_t {
   conflict,     // a unique name or id is taken
   too_large,    // beyond a bound that the port states
   overloaded,   // the queue is full; nothing was done
+  timed_out,    // a read that took longer than the store allows one
   no_key,       // it would have to be sealed, and there is no master key
   unavailable,  // the store cannot read or write; nothing was done
 };

@@ -18,6 +18,8 @@ using foundation::wall_time;
 // Beyond it a text is cut at a character and ends in "…[cut]".
 inline constexpr std::size_t trace_text_max = 1UL << 20;
 inline constexpr std::size_t evidence_ref_max = 4'096;
+// Of one run: the oldest leaves for a new one.
+inline constexpr std::size_t feedback_kept_max = 32;
 
 struct prompt_diagnostics {
   std::string stable_prefix_hash;
@@ -32,6 +34,8 @@ struct trace_record {
   std::string skill_id;
   std::string mode;
   std::string model;
+  // Who called; nothing for a run of before this was kept.
+  std::optional<std::string> key_id;
   // Nothing: not kept (no master key, or texts are off), or not to be opened any more.
   std::optional<std::string> input_text;
   std::optional<std::string> output_text;
@@ -82,7 +86,8 @@ class trace_store {
   virtual void put(std::vector<trace_record> batch, done<void> answer) = 0;
   // Nothing: unknown or purged.
   virtual void get(std::string run_id, done<std::optional<trace_record>> answer) = 0;
-  // not_found: no trace of that run. too_large: evidence_ref is over `evidence_ref_max`.
+  // The latest `feedback_kept_max` of a run are kept. not_found: no trace of that run. too_large:
+  // evidence_ref is over `evidence_ref_max`.
   virtual void put_feedback(feedback_record feedback, done<feedback_outcome> answer) = 0;
   // Oldest first.
   virtual void feedback_of(std::string run_id, done<std::vector<stored_feedback>> answer) = 0;

@@ -3,6 +3,8 @@
 #include "foundation/text.h"
 #include "observe/registry.h"
 #include "protocol/json/json.h"
+#include "surface/loop_call.h"
+#include "surface/own_host.h"
 #include "surface/status.h"
 
 namespace tidegate::surface {
@@ -29,20 +31,36 @@ std::string_view methods_of(std::string_view path) {
   return path == "/admin/v1/reload" ? "POST" : std::string_view{};
 }
 
-}  // namespace
-
-bool admin::authorized(const runtime::http1::request_head& head) const {
-  if (token_.empty()) return true;
+bool is_authorized(const runtime::http1::request_head& head, std::string_view token) {
+  if (token.empty()) return true;
   std::string_view given = head.get("authorization");
   if (!foundation::istarts_with(given, "Bearer ")) return false;
   given = foundation::trim(given.substr(7));
-  return foundation::equal_in_constant_time(given, token_);
+  return foundation::equal_in_constant_time(given, token);
+}
+
+}  // namespace
+
+// A page whose name was made to lead here is of the same origin as what it finds here: nothing but the name
+// tells it from the operator, unless there is a token, which it does not know.
+bool admin::is_for_us(const runtime::http1::request_head& head, std::string_view token) const {
+  const std::string_view host = host_of(head.get("host"));
+  return guard_.token == nullptr || !token.empty() || host.empty() || is_loopback_name(host) ||
+         foundation::iequals(host, guard_.host);
 }
 
 task<void> admin::handle(downstream& exchange) {
   const auto& head = exchange.request();
   const std::string_view path = head.path_query.substr(0, head.path_query.find('?'));
   const bool get = head.method == "GET" || head.method == "HEAD";
+  const auto token =
+      guard_.token != nullptr ? guard_.token->current() : std::make_shared<const std::string>();
+  if (!is_for_us(head, *token)) {
+    static_cast<void>(co_await exchange.respond(
+        403, json_type,
+        error_body("FORBIDDEN", "this Host is no name of the admin listener: use localhost or 127.0.0.1")));
+    co_return;
+  }
   if (path == "/healthz") {
     static_cast<void>(co_await exchange.respond(200, "content-type: text/plain\r\n", "ok\n"));
     co_return;
@@ -55,7 +73,7 @@ task<void> admin::handle(downstream& exchange) {
                                                                     : "the journal has stopped\n"));
     co_return;
   }
-  if (!authorized(head)) {
+  if (!is_authorized(head, *token)) {
     static_cast<void>(co_await exchange.respond(
         401, "www-authenticate: Bearer\r\ncontent-type: application/json\r\n",
         error_body("AI_AUTH_FAILED", "the admin listener asks for admin.token as Bearer")));
@@ -67,7 +85,8 @@ task<void> admin::handle(downstream& exchange) {
         403, json_type, error_body("FORBIDDEN", "the admin listener answers no browser origin")));
     co_return;
   }
-  if (keys_ && admin_keys::owns(path)) {
+  // On a shared machine the loopback is not a credential.
+  if (keys_ && (guard_.token == nullptr || !token->empty()) && admin_keys::owns(path)) {
     co_await keys_->handle(exchange);
     co_return;
   }
@@ -89,9 +108,7 @@ task<void> admin::handle(downstream& exchange) {
     co_return;
   }
   if (path == "/admin/v1/reload" && head.method == "POST") {
-    const auto done = reload_();
-    static_cast<void>(co_await exchange.respond(
-        done ? 200 : 400, json_type, done ? R"({"ok":true})" : error_body("VALIDATION_ERROR", done.error())));
+    co_await reload(exchange);
     co_return;
   }
   if (const std::string_view allow = methods_of(path); !allow.empty()) {
@@ -101,6 +118,16 @@ task<void> admin::handle(downstream& exchange) {
     co_return;
   }
   static_cast<void>(co_await exchange.respond(404, json_type, error_body("NOT_FOUND", "unknown path")));
+}
+
+task<void> admin::reload(downstream& exchange) {
+  using outcome = std::expected<void, std::string>;
+  const auto ask = [this](reload_answer answer) {
+    reload_ ? reload_(std::move(answer)) : answer(std::unexpected{std::string{"nothing is to be reloaded"}});
+  };
+  const auto done = co_await loop_call<outcome, decltype(ask)>{exchange.owner(), ask};
+  static_cast<void>(co_await exchange.respond(
+      done ? 200 : 400, json_type, done ? R"({"ok":true})" : error_body("VALIDATION_ERROR", done.error())));
 }
 
 // Windows end, permits expire and reloads reset without any run that would say so.

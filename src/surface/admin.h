@@ -4,9 +4,12 @@
 
 #include <expected>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "gateway/core.h"
 #include "runtime/server/server.h"
@@ -14,14 +17,44 @@
 
 namespace tidegate::surface {
 
-// Asked to re-read the configuration: nothing, or why it was refused. Called in the loop's thread.
-using reload_request = std::function<std::expected<void, std::string>()>;
+// Asked to re-read the configuration: answers nothing, or why it was refused, on whatever thread. Called in
+// the loop's thread, which must not wait for files.
+using reload_answer = std::move_only_function<void(std::expected<void, std::string>)>;
+using reload_request = std::function<void(reload_answer)>;
+
+// The token that a listener asks for; "": none. Any thread.
+class admin_token {
+ public:
+  void publish(std::string token) {
+    auto next = std::make_shared<const std::string>(std::move(token));
+    const std::lock_guard lock{mutex_};
+    token_.swap(next);
+  }
+  std::shared_ptr<const std::string> current() const {
+    const std::lock_guard lock{mutex_};
+    return token_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const std::string> token_ = std::make_shared<const std::string>();
+};
+
+// What keeps strangers from an admin listener.
+struct admin_guard {
+  // Null: a socket's mode does, and who can open it may do all. Without a token keys and secrets are not to
+  // be had.
+  const admin_token* token = nullptr;
+  // Of the address as it is configured: beside the loopback's own the one name that is taken for ours while
+  // no token is asked for.
+  std::string host = {};
+};
 
 class admin final : public runtime::request_handler {
  public:
-  // `token` empty: none is asked for. `desk` null: keys and secrets are not to be had here.
-  admin(gateway::core& shared, std::string token, reload_request reload, key_desk* desk = nullptr)
-      : core_{shared}, token_{std::move(token)}, reload_{std::move(reload)} {
+  // `desk` null: keys and secrets are not to be had here. `reload` may be empty. All must outlive it.
+  admin(gateway::core& shared, admin_guard guard, reload_request reload, key_desk* desk = nullptr)
+      : core_{shared}, guard_{std::move(guard)}, reload_{std::move(reload)} {
     if (desk != nullptr) keys_.emplace(*desk);
   }
 
@@ -30,11 +63,12 @@ class admin final : public runtime::request_handler {
                            std::string& headers) override;
 
  private:
-  bool authorized(const runtime::http1::request_head& head) const;
+  bool is_for_us(const runtime::http1::request_head& head, std::string_view token) const;
+  runtime::task<void> reload(runtime::downstream& exchange);
   void refresh_breaker_gauges(foundation::instant now);
 
   gateway::core& core_;
-  std::string token_;
+  const admin_guard guard_;
   reload_request reload_;
   std::optional<admin_keys> keys_;
 };

@@ -1,7 +1,8 @@
 #include "surface/admin_keys.h"
 
-#include <coroutine>
 #include <utility>
+
+#include "surface/loop_call.h"
 
 namespace tidegate::surface {
 
@@ -29,29 +30,8 @@ failure make_failure(error_code code, std::string message) {
   return f;
 }
 
-// Awaitable: one call of the desk, continued in the loop's thread wherever the answer came from. `Start` gets
-// the answer to call.
 template <typename T, typename Start>
-class desk_call {
- public:
-  desk_call(runtime::loop& on, Start start) : loop_{on}, start_{std::move(start)} {}
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> waiter) {
-    start_(desk_answer<T>{[this, waiter](outcome<T> given) {
-      outcome_.emplace(std::move(given));
-      loop_.post([waiter] { waiter.resume(); });
-    }});
-  }
-  outcome<T> await_resume() { return std::move(*outcome_); }
-
- private:
-  runtime::loop& loop_;
-  Start start_;
-  std::optional<outcome<T>> outcome_;
-};
-
-template <typename T, typename Start>
-desk_call<T, Start> ask(downstream& exchange, Start start) {
+loop_call<outcome<T>, Start> ask(downstream& exchange, Start start) {
   return {exchange.owner(), std::move(start)};
 }
 

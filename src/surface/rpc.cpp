@@ -167,6 +167,7 @@ task<void> rpc::handle(downstream& exchange) {
   name.remove_prefix(std::min(name.size(), prefix.size()));
   rpc_request asked = begin_request(exchange, services_, percent_decode(name).value_or(std::string{name}));
   if (head.method != "POST") {
+    note_violation(core_, asked.channel, "use POST for a channel", asked.trace_id);
     return refuse(exchange, std::move(asked),
                   {make_failure(error_code::invalid_argument, "use POST for a channel"), 405, "POST"});
   }
@@ -211,6 +212,9 @@ task<void> rpc::serve(downstream& exchange, rpc_request asked, const channel_tab
   if (!received) {
     if (received.error().status == 0) co_return;  // the caller has gone
     exchange.close_after();
+    // One that is too large has an event of its own.
+    if (received.error().status != 413)
+      note_violation(core_, to.what->name, received.error().reason, asked.trace_id);
     co_await refuse(exchange, std::move(asked), body_refusal(received.error()));
     co_return;
   }
@@ -285,6 +289,9 @@ task<void> rpc::run(downstream& exchange, rpc_request asked, const channel_table
   }
   const channel_reply reply = check_reply(to, std::move(work.reply));
   if (!reply) {
+    if (contract::presentable(reply.error()).code != reply.error().code)
+      note_violation(core_, to.what->name, "the handler failed with a code that is not declared",
+                     asked.trace_id);
     co_await answer_failure(services_, exchange, asked, {reply.error()});
     co_return;
   }
@@ -310,8 +317,9 @@ task<void> rpc::refuse(downstream& exchange, rpc_request asked, rpc_refusal refu
   co_await answer_refusal(core_, services_, exchange, std::move(asked), std::move(refused));
 }
 
-std::string rpc::refusal_body(const runtime::http_refusal& why, std::string_view, std::string& headers) {
-  return rpc_refusal_body(services_, why, headers);
+std::string rpc::refusal_body(const runtime::http_refusal& why, std::string_view target,
+                              std::string& headers) {
+  return rpc_refusal_body(core_, services_, why, target, headers);
 }
 
 }  // namespace tidegate::surface

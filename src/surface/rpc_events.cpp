@@ -86,6 +86,7 @@ std::expected<push_hub::subscription, rpc_refusal> rpc_events::subscribe(
   if (head.method != "GET") {
     f.code = error_code::invalid_argument;
     f.message = "use GET for the push stream";
+    note_violation(core_, asked.channel, f.message, asked.trace_id);
     return std::unexpected{rpc_refusal{std::move(f), 405, "GET"}};
   }
   if (auto why = identify(core_, head, asked)) return std::unexpected{rpc_refusal{std::move(*why)}};
@@ -144,9 +145,9 @@ task<void> rpc_events::stream(downstream& exchange, rpc_request asked, push_hub:
   exchange.close_after();
 }
 
-std::string rpc_events::refusal_body(const runtime::http_refusal& why, std::string_view,
+std::string rpc_events::refusal_body(const runtime::http_refusal& why, std::string_view target,
                                      std::string& headers) {
-  return rpc_refusal_body(services_, why, headers);
+  return rpc_refusal_body(core_, services_, why, target, headers);
 }
 
 }  // namespace tidegate::surface

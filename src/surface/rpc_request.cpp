@@ -7,6 +7,7 @@
 #include "foundation/text.h"
 #include "protocol/json/json.h"
 #include "protocol/rpc/envelope.h"
+#include "surface/cors.h"
 
 namespace tidegate::surface {
 
@@ -101,8 +102,7 @@ rpc_request begin_request(const downstream& exchange, gateway::loop_services& se
 std::optional<failure> identify(gateway::core& shared, const protocol::http1::request_head& head,
                                 rpc_request& asked) {
   if (const std::string_view origin = head.get("origin"); !origin.empty()) {
-    const auto served = shared.current();
-    if (std::ranges::find(served->allowed_origins, origin) == served->allowed_origins.end()) {
+    if (!allows_origin(*shared.current(), origin)) {
       failure f;
       f.code = error_code::forbidden;
       f.message = "this Origin is not allowed; see server.allowed_origins";
@@ -113,6 +113,15 @@ std::optional<failure> identify(gateway::core& shared, const protocol::http1::re
   if (!found) return std::move(found.error());
   asked.caller = std::move(*found);
   return std::nullopt;
+}
+
+void note_violation(gateway::core& shared, std::string_view channel, std::string_view reason,
+                    std::string_view trace_id) {
+  shared.log()
+      .at(level::warn, "ipc_protocol_violation")
+      .field("channel", channel.substr(0, channel_shown))
+      .field("reason", reason)
+      .field("traceId", trace_id);
 }
 
 task<void> answer_failure(gateway::loop_services& services, downstream& exchange, const rpc_request& asked,
@@ -142,9 +151,13 @@ std::string rpc_headers(std::string_view trace_id, std::string_view content_type
   return lines;
 }
 
-std::string rpc_refusal_body(gateway::loop_services& services, const runtime::http_refusal& why,
+std::string rpc_refusal_body(gateway::core& shared, gateway::loop_services& services,
+                             const runtime::http_refusal& why, std::string_view target,
                              std::string& headers) {
   const std::string trace_id = foundation::make_trace_id(services.random);
+  std::string_view channel = target.substr(0, target.find('?'));
+  channel.remove_prefix(std::min(channel.size(), std::string_view{"/rpc/"}.size()));
+  note_violation(shared, channel, why.reason, trace_id);
   headers += rpc_headers(trace_id, "application/json");
   return rpc_protocol::error_envelope(body_refusal(why).why, trace_id,
                                       foundation::make_run_id(services.loop.wall(), services.random),

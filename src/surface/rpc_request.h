@@ -31,6 +31,9 @@ rpc_request begin_request(const runtime::downstream& exchange, gateway::loop_ser
 // Origin and key (SEC-1, SEC-2), in this order: why not, or nothing, and then the caller is known.
 std::optional<foundation::failure> identify(gateway::core& shared, const protocol::http1::request_head& head,
                                             rpc_request& asked);
+// Logs ipc_protocol_violation: one side does not speak as the session surface is spoken, whatever it says.
+void note_violation(gateway::core& shared, std::string_view channel, std::string_view reason,
+                    std::string_view trace_id);
 // Counts the refusal, puts it on the record where section 4 names an event for it and the caller is known
 // (a stranger must not be able to fill the journal), and answers with its envelope.
 runtime::task<void> answer_refusal(gateway::core& shared, gateway::loop_services& services,
@@ -41,8 +44,8 @@ runtime::task<void> answer_failure(gateway::loop_services& services, runtime::do
 // Lines that every answer bears.
 std::string rpc_headers(std::string_view trace_id, std::string_view content_type);
 // The body of what the HTTP side itself refuses.
-std::string rpc_refusal_body(gateway::loop_services& services, const runtime::http_refusal& why,
-                             std::string& headers);
+std::string rpc_refusal_body(gateway::core& shared, gateway::loop_services& services,
+                             const runtime::http_refusal& why, std::string_view target, std::string& headers);
 // The failure of a body that the HTTP side would not take.
 rpc_refusal body_refusal(const runtime::http_refusal& why);
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gateway/state_fold.h"
+#include "policy/session_key.h"
 #include "protocol/json/json.h"
 
 namespace tidegate::surface {
@@ -57,9 +58,10 @@ std::int64_t limit_of(const gateway::snapshot& served, const policy::key_table& 
   if (account.scope == policy::account_scope::project) return served.project_token_budget;
   if (account.scope == policy::account_scope::guard)
     return 0;  // the cost guard's, which the ledger only counts
-  // "<key>/<session>" and "<key>@<period>" begin with the key's id.
-  std::string_view key =
-      account.id.substr(0, account.id.find(account.scope == policy::account_scope::session ? '/' : '@'));
+  // "<key>/<session>", "<key>\x1f<place>" and "<key>@<period>" begin with the key's id.
+  std::string_view key = account.id;
+  key = key.substr(0, key.find(policy::place_separator));
+  key = key.substr(0, key.find(account.scope == policy::account_scope::session ? '/' : '@'));
   std::string_view name = "default";
   for (const policy::key_entry& e : keys.entries()) {
     if (e.who.id == key) name = e.who.policy;
@@ -67,6 +69,15 @@ std::int64_t limit_of(const gateway::snapshot& served, const policy::key_table& 
   const gateway::caller_policy& p = served.policy_named(name);
   if (account.unit == policy::account_unit::micro_usd) return p.key_micro_usd_budget;
   return account.scope == policy::account_scope::session ? p.session_token_budget : p.key_token_budget;
+}
+
+// As a person reads it: "session:<key>/<place>", and without the key where all keys share the place.
+std::string shown(const gateway::account_name& account) {
+  gateway::account_name readable = account;
+  if (readable.id.starts_with(policy::place_separator)) readable.id.remove_prefix(1);
+  std::string text = gateway::to_text(readable);
+  std::ranges::replace(text, policy::place_separator, '/');
+  return text;
 }
 
 void write_budgets(json::writer& w, gateway::core& shared) {
@@ -101,7 +112,7 @@ void write_budgets(json::writer& w, gateway::core& shared) {
   w.key("budgets").begin_array();
   for (const row& r : rows) {
     const gateway::account_name account{r.scope, r.unit, r.id};
-    w.begin_object().member("account", gateway::to_text(account));
+    w.begin_object().member("account", shown(account));
     w.member("settled", r.standing.settled).member("reserved", r.standing.reserved);
     w.member("limit", limit_of(*served, *keys, account)).end_object();
   }

@@ -9,6 +9,7 @@
 #include "foundation/text.h"
 #include "gateway/model_list.h"
 #include "protocol/dialect/models.h"
+#include "surface/cors.h"
 
 namespace tidegate::surface {
 
@@ -167,9 +168,10 @@ task<void> v1::handle(downstream& exchange) {
     return refuse(exchange, std::move(request), make_failure(code, std::move(message), status));
   };
   if (const std::string_view origin = head.get("origin"); !origin.empty()) {
-    const auto served = core_.current();
-    if (std::ranges::find(served->allowed_origins, origin) == served->allowed_origins.end()) {
-      return refused(error_code::forbidden, "this Origin is not allowed; see server.allowed_origins");
+    if (!allows_origin(*core_.current(), origin)) {
+      return turn_away(
+          exchange, std::move(request),
+          make_failure(error_code::forbidden, "this Origin is not allowed; see server.allowed_origins"));
     }
   }
   const bool models_asked = path == models_path || path.starts_with("/v1/models/");

@@ -1,9 +1,9 @@
-// Chats under kill -9, keys of foreign projects at random, and fifty writers on one chat (C4, CHAT-2, CHAT-4, CHAT-5, SEC-2).
+// Chats and rows of usage under kill -9, keys of foreign projects at random, and fifty writers on one chat (C4, CHAT-2, CHAT-4, CHAT-5, SEC-2).
 // TIDEGATE_ROUNDS: how often the gateway is killed, TIDEGATE_SEED: which random calls are made.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { both_kinds, credentials, start_mock } from './kit/gateway.mjs';
-import { both_verify } from './kit/journal.mjs';
+import { both_verify, JournalReader } from './kit/journal.mjs';
 import { random_of } from './kit/load.mjs';
 import { kill, Place } from './kit/place.mjs';
 import { client_of, make_key, polish, settled } from './kit/session.mjs';
@@ -64,12 +64,30 @@ test(`kill -9 during chat turns: both messages or neither, ${rounds} times (CHAT
   }
   gateway = await place.start();
   await check(client_of(gateway));
+  const legs = await check_usage(client_of(gateway), place);
   const told = turns.filter(({ reply }) => reply?.data).length;
   assert.equal(await gateway.command.stop(), 0);
   both_verify(place.data, `after ${rounds} kills`);
-  console.log(`chat turns: ${rounds} of ${rounds} kills survived; ${turns.length} turns: ${whole} whole (${told} of them answered), ${none} absent, ${torn} torn`);
+  console.log(`chat turns: ${rounds} of ${rounds} kills survived; ${turns.length} turns: ${whole} whole (${told} of them answered), ${none} absent, ${torn} torn; ${legs} rows of usage, none lost`);
   assert.equal(whole + none, turns.length);
 });
+
+// COST-3: every leg that the gateway lived to see the end of is in the totals once, however close behind it was killed.
+async function check_usage(client, place) {
+  const events = new JournalReader(place.data).more();
+  const ended = events.filter(({ event, reason }) => ['ai_budget_settled', 'ai_budget_released'].includes(event) && reason !== 'gateway_restarted');
+  const rows = events.filter(({ event }) => event === 'usage_recorded');
+  assert.equal(rows.length, ended.length, 'a leg whose row is not on the record');
+  // The store may be ahead of the record, never behind it; and no start counts a row twice.
+  const { records, totalCount } = await client.call('cost:usage:list', {});
+  const kept = new Map(records.map((record) => [record.requestId, record]));
+  assert.equal(kept.size, totalCount);
+  for (const { requestId, inputTokens, outputTokens } of rows) {
+    const record = kept.get(requestId);
+    assert.deepEqual([record?.inputTokens, record?.outputTokens], [inputTokens, outputTokens], requestId);
+  }
+  return rows.length;
+}
 
 // What must never be seen by a key of another project, whatever it asks for.
 test('10,000 random calls with foreign ids: nothing leaks (CHAT-5, SEC-2)', { timeout: 90_000 }, async (t) => {

@@ -60,6 +60,17 @@ TEST(guards, T151_the_same_key_gets_the_stored_reply_and_is_charged_once) {
   EXPECT_EQ(gateway.post(chat, ask("once"), key).body, first.body) << "also after a restart";
 }
 
+// GW-7 where no reply can be sealed, and so none is kept: what was answered is not paid for again.
+TEST(guards, an_idempotency_key_is_never_charged_twice_without_a_master_key) {
+  test_gateway gateway{{.env = {{"TIDEGATE_MASTER_KEY", "not a key"}}}};
+  const std::string_view key = "idempotency-key: order-7\r\n";
+  ASSERT_EQ(gateway.post(chat, ask("once"), key).status, 200);
+  const raw_reply again = gateway.post(chat, ask("once"), key);
+  EXPECT_EQ(again.status, 409) << again.body;
+  EXPECT_EQ(kit::code_of(again.body), "CONFLICT");
+  EXPECT_EQ(gateway.seen().total, 1) << "the provider was asked once";
+}
+
 TEST(guards, T151_a_call_under_a_key_that_still_runs_is_a_conflict) {
   test_gateway gateway;
   mock::behavior slow;

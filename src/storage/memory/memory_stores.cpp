@@ -241,6 +241,8 @@ class memory_traces final : public trace_store {
           const std::string trace_id = at->second.record.trace_id;
           at->second.feedback.push_back({feedback.run_id, trace_id, feedback.action,
                                          std::move(feedback.evidence_ref), feedback.created_at});
+          if (at->second.feedback.size() > feedback_kept_max)
+            at->second.feedback.erase(at->second.feedback.begin());
           const auto& group = at->second.record.candidate_group;
           return feedback_outcome{trace_id, group && all_rejected(*group)};
         },
@@ -319,11 +321,7 @@ class memory_replies final : public reply_store {
             return std::optional<kept_reply>{};
           }
           kept_reply reply = at->second.reply;
-          auto headers = shared_.seal->unseal(reply_record(key, "headers"), reply.headers);
-          auto body = shared_.seal->unseal(reply_record(key, "body"), reply.body);
-          if (!headers || !body) return std::optional<kept_reply>{};
-          reply.headers = std::move(*headers);
-          reply.body = std::move(*body);
+          unseal_reply(shared_.seal.get(), key, reply);
           return std::optional{std::move(reply)};
         },
         answer);
@@ -361,15 +359,17 @@ class memory_replies final : public reply_store {
   }
 
   result<void> insert(reply_key key, kept_reply reply) {
-    if (shared_.seal == nullptr) return fail(store_problem::no_key, "replies are kept sealed only");
+    auto headers = seal_reply_text(shared_.seal.get(), key, "headers", reply.headers);
+    auto body = seal_reply_text(shared_.seal.get(), key, "body", reply.body);
+    if (!headers || !body) return fail(store_problem::no_key, "replies are kept sealed only");
     const std::size_t bytes = held_bytes(reply);
     if (reply_bytes(reply) > std::min(bounds_.entry_bytes, bounds_.total_bytes)) {
       return fail(store_problem::too_large, "the reply is too long to be kept");
     }
     if (replies_.contains(key)) return fail(store_problem::conflict, "a reply is kept under that key");
     while (!replies_.empty() && held_ + bytes > bounds_.total_bytes) remove(oldest());
-    reply.headers = shared_.seal->seal(reply_record(key, "headers"), reply.headers);
-    reply.body = shared_.seal->seal(reply_record(key, "body"), reply.body);
+    reply.headers = std::move(*headers);
+    reply.body = std::move(*body);
     held_ += bytes;
     replies_.emplace(std::move(key), entry{std::move(reply), bytes, ++order_});
     return {};

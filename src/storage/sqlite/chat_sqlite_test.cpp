@@ -245,7 +245,8 @@ TEST(sqlite_chats, an_older_file_gets_its_tables) {
   EXPECT_EQ(::sqlite3_exec(db,
                            "DROP TABLE chat_message; DROP TABLE chat_current; DROP TABLE chat_session;"
                            "DROP TABLE chat_deleted; DROP TABLE usage_request; DROP TABLE usage_call;"
-                           "DROP TABLE usage_total; DROP TABLE usage_start; PRAGMA user_version=1",
+                           "DROP TABLE usage_total; DROP TABLE usage_start;"
+                           "ALTER TABLE trace DROP COLUMN key_id; PRAGMA user_version=1",
                            nullptr, nullptr, nullptr),
             SQLITE_OK);
   ::sqlite3_close(db);

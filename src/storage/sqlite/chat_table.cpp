@@ -290,7 +290,8 @@ result<std::vector<chat_message>> read_messages(connection& db, const std::strin
 result<chat_result<std::vector<chat_message>>> list_messages(connection& db, const std::string& project,
                                                              std::optional<std::string> session) {
   if (session) {
-    auto found = find_session(db, project, *session);
+    query q{db, "SELECT 1 FROM chat_session WHERE project_id = ? AND id = ?"};
+    auto found = q.bind(project).bind(*session).next();
     if (!found) return pass_on(found);
     if (!*found) return refuse<std::vector<chat_message>>(chat_refusal::unknown_session);
   } else {
@@ -325,16 +326,21 @@ result<chat_result<std::size_t>> clear_messages(connection& db, const std::strin
   return db.changes();
 }
 
-constexpr const char* sessions_sql =
+constexpr const char* list_sessions_sql =
+    "SELECT id, title, archived, created_at, updated_at, messages FROM chat_session WHERE project_id = ? "
+    "ORDER BY updated_at DESC, row DESC";
+// For connections that know has_text().
+constexpr const char* search_sessions_sql =
     "SELECT s.id, s.title, s.archived, s.created_at, s.updated_at, s.messages FROM chat_session s "
-    "WHERE s.project_id = ?1 AND (?2 = '' OR instr(s.title, ?2) > 0 OR EXISTS (SELECT 1 FROM chat_message m "
-    "WHERE m.session_row = s.row AND instr(m.content, ?2) > 0)) ORDER BY s.updated_at DESC, s.row DESC";
+    "WHERE s.project_id = ?1 AND (has_text(s.title, ?2) OR EXISTS (SELECT 1 FROM chat_message m "
+    "WHERE m.session_row = s.row AND has_text(m.content, ?2))) ORDER BY s.updated_at DESC, s.row DESC";
 
 result<std::vector<chat_session>> find_sessions(connection& db, const std::string& project,
                                                 const std::string& wanted) {
   std::vector<chat_session> found;
-  query q{db, sessions_sql};
-  q.bind(project).bind(wanted);
+  query q{db, wanted.empty() ? list_sessions_sql : search_sessions_sql};
+  q.bind(project);
+  if (!wanted.empty()) q.bind(wanted);
   auto row = q.next();
   for (; row && *row; row = q.next()) {
     found.push_back({q.text(0), project, q.text(1), q.integer(2) != 0, q.time(3), q.time(4), q.integer(5)});
@@ -421,7 +427,7 @@ void chat_table::list(std::string project_id, std::optional<std::string> session
   const auto read = [project = std::move(project_id), session = std::move(session_id)](connection& db) {
     return list_messages(db, project, session);
   };
-  worker_.submit<chat_result<std::vector<chat_message>>>(durability::process, 0, read, std::move(answer));
+  lists_.submit<chat_result<std::vector<chat_message>>>(read, std::move(answer));
 }
 
 void chat_table::history(std::string project_id, std::string session_id, std::optional<std::string> before,
@@ -430,7 +436,12 @@ void chat_table::history(std::string project_id, std::string session_id, std::op
                      before = std::move(before), bytes_max](connection& db) {
     return read_messages(db, project, session, before, bytes_max);
   };
-  worker_.submit<std::vector<chat_message>>(durability::process, 0, read, std::move(answer));
+  // What is bounded is a short read, and a chat run waits for it.
+  if (bytes_max > 0) {
+    worker_.submit<std::vector<chat_message>>(durability::process, 0, read, std::move(answer));
+  } else {
+    lists_.submit<std::vector<chat_message>>(read, std::move(answer));
+  }
 }
 
 void chat_table::clear(std::string project_id, std::optional<std::string> session_id, wall_time at,
@@ -442,10 +453,11 @@ void chat_table::clear(std::string project_id, std::optional<std::string> sessio
 }
 
 void chat_table::sessions(std::string project_id, std::string query, done<std::vector<chat_session>> answer) {
+  reader& by = query.empty() ? lists_ : searches_;
   const auto read = [project = std::move(project_id), wanted = std::move(query)](connection& db) {
     return find_sessions(db, project, wanted);
   };
-  worker_.submit<std::vector<chat_session>>(durability::process, 0, read, std::move(answer));
+  by.submit<std::vector<chat_session>>(read, std::move(answer));
 }
 
 void chat_table::archive(std::string project_id, std::string session_id, done<chat_result<void>> answer) {

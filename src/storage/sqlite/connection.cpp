@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -32,6 +33,17 @@ void configure_once() {
   static_cast<void>(done);
 }
 
+// SQLite's own instr() takes a time that grows with the product of both lengths.
+void has_text(sqlite3_context* context, int, sqlite3_value** given) {
+  const void* const content = ::sqlite3_value_blob(given[0]);
+  const void* const wanted = ::sqlite3_value_blob(given[1]);
+  const auto length = static_cast<std::size_t>(::sqlite3_value_bytes(given[0]));
+  const auto wanted_length = static_cast<std::size_t>(::sqlite3_value_bytes(given[1]));
+  const bool found = wanted_length == 0 || (content != nullptr && wanted != nullptr &&
+                                            ::memmem(content, length, wanted, wanted_length) != nullptr);
+  ::sqlite3_result_int(context, found ? 1 : 0);
+}
+
 }  // namespace
 
 void connection::closing::operator()(sqlite3* db) const { ::sqlite3_close_v2(db); }
@@ -44,17 +56,36 @@ std::expected<std::unique_ptr<connection>, std::string> connection::open(const s
   if (const int problem = make_private(path); problem != 0) {
     return std::unexpected{"cannot open " + path + ": " + std::generic_category().message(problem)};
   }
+  return open_with(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, std::move(fault));
+}
+
+std::expected<std::unique_ptr<connection>, std::string> connection::open_to_read(const std::string& path,
+                                                                                 fault_hook fault) {
+  auto made = open_with(path, SQLITE_OPEN_READONLY, std::move(fault));
+  if (!made) return made;
+  constexpr int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY;
+  ::sqlite3_create_function_v2((*made)->db_.get(), "has_text", 2, flags, nullptr, has_text, nullptr, nullptr,
+                               nullptr);
+  if (auto set = (*made)->execute("PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096");
+      !set)
+    return std::unexpected{std::move(set.error().message)};
+  return made;
+}
+
+std::expected<std::unique_ptr<connection>, std::string> connection::open_with(const std::string& path,
+                                                                              int flags, fault_hook fault) {
   configure_once();
   std::unique_ptr<connection> made{new connection{std::move(fault)}};
   sqlite3* db = nullptr;
-  constexpr int flags =
-      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   const int code = ::sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
   made->db_.reset(db);
   if (code != SQLITE_OK) {
     const char* const why = db != nullptr ? ::sqlite3_errmsg(db) : ::sqlite3_errstr(code);
     return std::unexpected{"cannot open " + path + ": " + why};
   }
+  // One connection writes, so only its opening and closing can meet another's.
+  ::sqlite3_busy_timeout(db, 1'000);
   ::sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
   ::sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   ::sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
@@ -74,6 +105,7 @@ std::string explain(int code, int system_code) {
 }
 
 store_failure connection::failure(int code) const {
+  if ((code & 0xff) == SQLITE_INTERRUPT) return {store_problem::timed_out, "the read took too long"};
   std::string message = explain(code, db_ != nullptr ? ::sqlite3_system_errno(db_.get()) : 0);
   // A constraint is the caller's affair: everything that is no constraint is the store's.
   return {(code & 0xff) == SQLITE_CONSTRAINT ? store_problem::conflict : store_problem::unavailable,
@@ -105,6 +137,19 @@ result<sqlite3_stmt*> connection::prepare(const char* sql) {
   if (code != SQLITE_OK) return std::unexpected{failure(code)};
   prepared_[sql].reset(statement);
   return statement;
+}
+
+time_limit::time_limit(connection& on, const foundation::clock& time, foundation::instant by)
+    : on_{on}, time_{time}, by_{by} {
+  constexpr int steps = 1'000;  // of SQLite's machine: some ten microseconds
+  ::sqlite3_progress_handler(on_.db_.get(), steps, is_over, this);
+}
+
+time_limit::~time_limit() { ::sqlite3_progress_handler(on_.db_.get(), 0, nullptr, nullptr); }
+
+int time_limit::is_over(void* self) {
+  const auto& limit = *static_cast<const time_limit*>(self);
+  return limit.time_.now() >= limit.by_ ? 1 : 0;
 }
 
 query::query(connection& on, const char* sql) : on_{on}, sql_{sql} {

@@ -26,6 +26,10 @@ class connection {
  public:
   static std::expected<std::unique_ptr<connection>, std::string> open(const std::string& path,
                                                                       fault_hook fault);
+  // Of a database that is there, in write-ahead mode and open elsewhere: reads only, and knows
+  // has_text(content, wanted), whether one text holds the other byte by byte.
+  static std::expected<std::unique_ptr<connection>, std::string> open_to_read(const std::string& path,
+                                                                              fault_hook fault);
   ~connection();
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
@@ -40,6 +44,9 @@ class connection {
 
  private:
   friend class query;
+  friend class time_limit;
+  static std::expected<std::unique_ptr<connection>, std::string> open_with(const std::string& path, int flags,
+                                                                           fault_hook fault);
   explicit connection(fault_hook fault) : fault_{std::move(fault)} {}
   // Compiled once for each text, which is a literal: its address names it.
   result<sqlite3_stmt*> prepare(const char* sql);
@@ -56,6 +63,21 @@ class connection {
   std::unique_ptr<sqlite3, closing> db_;
   std::unordered_map<const void*, std::unique_ptr<sqlite3_stmt, finalizing>> prepared_;
   std::optional<bool> full_sync_;
+};
+
+// While it lives, statements of the connection end with `timed_out` soon after `by`.
+class time_limit {
+ public:
+  time_limit(connection& on, const foundation::clock& time, foundation::instant by);
+  ~time_limit();
+  time_limit(const time_limit&) = delete;
+  time_limit& operator=(const time_limit&) = delete;
+
+ private:
+  static int is_over(void* self);
+  connection& on_;
+  const foundation::clock& time_;
+  const foundation::instant by_;
 };
 
 using blob = std::span<const std::uint8_t>;

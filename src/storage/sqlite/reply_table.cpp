@@ -30,15 +30,16 @@ result<void> make_room(connection& db, std::size_t needed, std::size_t total_max
   return {};
 }
 
-result<void> insert_reply(connection& db, const sealer& seal, const reply_bounds& bounds,
+result<void> insert_reply(connection& db, const sealer* seal, const reply_bounds& bounds,
                           const reply_key& key, const kept_reply& reply) {
+  const auto headers = seal_reply_text(seal, key, "headers", reply.headers);
+  const auto body = seal_reply_text(seal, key, "body", reply.body);
+  if (!headers || !body) return fail(store_problem::no_key, "replies are kept sealed only");
   auto kept = is_kept(db, key);
   if (!kept) return pass_on(kept);
   if (*kept) return fail(store_problem::conflict, "a reply is kept under that key");
   const std::size_t bytes = held_bytes(reply);
   if (auto room = make_room(db, bytes, bounds.total_bytes); !room) return room;
-  const std::string headers = seal.seal(reply_record(key, "headers"), reply.headers);
-  const std::string body = seal.seal(reply_record(key, "body"), reply.body);
   query q{db,
           "INSERT INTO reply (key_id, idempotency_key, request_digest, status, headers_sealed, body_sealed, "
           "bytes, "
@@ -47,11 +48,11 @@ result<void> insert_reply(connection& db, const sealer& seal, const reply_bounds
       .bind(key.idempotency_key)
       .bind(blob{reply.request_digest})
       .bind(std::int64_t{reply.status});
-  q.bind_bytes(headers).bind_bytes(body).bind(static_cast<std::int64_t>(bytes)).bind(reply.created_at);
+  q.bind_bytes(*headers).bind_bytes(*body).bind(static_cast<std::int64_t>(bytes)).bind(reply.created_at);
   return q.run();
 }
 
-result<std::optional<kept_reply>> find_reply(connection& db, const sealer& seal, const reply_key& key,
+result<std::optional<kept_reply>> find_reply(connection& db, const sealer* seal, const reply_key& key,
                                              wall_time made_since) {
   query q{db,
           "SELECT request_digest, status, headers_sealed, body_sealed, created_at FROM reply WHERE key_id = "
@@ -65,37 +66,33 @@ result<std::optional<kept_reply>> find_reply(connection& db, const sealer& seal,
     if (auto gone = stale.bind(key.key_id).bind(key.idempotency_key).run(); !gone) return pass_on(gone);
     return std::optional<kept_reply>{};
   }
-  auto headers = seal.unseal(reply_record(key, "headers"), q.text(2));
-  auto body = seal.unseal(reply_record(key, "body"), q.text(3));
-  if (!headers || !body) return std::optional<kept_reply>{};
   kept_reply reply;
   const std::string digest = q.text(0);
   std::copy_n(digest.begin(), std::min(digest.size(), reply.request_digest.size()),
               reply.request_digest.begin());
   reply.status = static_cast<int>(q.integer(1));
-  reply.headers = std::move(*headers);
-  reply.body = std::move(*body);
+  reply.headers = q.text(2);
+  reply.body = q.text(3);
   reply.created_at = q.time(4);
+  unseal_reply(seal, key, reply);
   return std::optional{std::move(reply)};
 }
 
 }  // namespace
 
 void reply_table::put(reply_key key, kept_reply reply, done<void> answer) {
-  if (seal_ == nullptr) return answer(fail(store_problem::no_key, "replies are kept sealed only"));
   const std::size_t bytes = reply_bytes(reply);
   if (bytes > std::min(bounds_.entry_bytes, bounds_.total_bytes)) {
     return answer(fail(store_problem::too_large, "the reply is too long to be kept"));
   }
   const auto work = [key = std::move(key), reply = std::move(reply), seal = seal_, bounds = bounds_](
-                        connection& db) { return insert_reply(db, *seal, bounds, key, reply); };
+                        connection& db) { return insert_reply(db, seal.get(), bounds, key, reply); };
   worker_.submit<void>(durability::process, bytes, work, std::move(answer));
 }
 
 void reply_table::get(reply_key key, wall_time made_since, done<std::optional<kept_reply>> answer) {
-  if (seal_ == nullptr) return answer(std::optional<kept_reply>{});
   const auto read = [key = std::move(key), made_since, seal = seal_](connection& db) {
-    return find_reply(db, *seal, key, made_since);
+    return find_reply(db, seal.get(), key, made_since);
   };
   worker_.submit<std::optional<kept_reply>>(durability::process, 0, read, std::move(answer));
 }

@@ -190,6 +190,9 @@ CREATE TABLE usage_total (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE usage_start (key_id TEXT PRIMARY KEY, started_at INTEGER NOT NULL) STRICT;
 )sql",
+    R"sql(
+ALTER TABLE trace ADD COLUMN key_id TEXT;
+)sql",
 };
 
 result<std::int64_t> number_of(connection& db, const char* sql) {
@@ -210,7 +213,7 @@ result<void> set_up(connection& db) {
   // Deleted content is overwritten: what was purged is gone from the file too. Pages of 8 KiB hold several
   // runs with their texts where 4 KiB would hold one.
   auto set = db.execute(
-      "PRAGMA page_size=8192; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;"
+      "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;"
       "PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=67108864;"
       "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;"
       // Places for messages to come (CHAT-2). In memory, and yet part of every transaction. `unborn`: the

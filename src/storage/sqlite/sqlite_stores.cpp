@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "storage/sqlite/reader.h"
 #include "storage/sqlite/schema.h"
 #include "storage/sqlite/tables.h"
 
@@ -10,16 +11,19 @@ namespace {
 
 class sqlite_stores final : public stores {
  public:
-  sqlite_stores(std::unique_ptr<connection> db, const options& where,
-                const std::shared_ptr<const sealer>& seal)
-      : worker_{std::move(db), where.queue_calls, where.queue_bytes},
+  sqlite_stores(std::shared_ptr<connection> db, const options& where,
+                const std::shared_ptr<const sealer>& seal, const fault_hook& fault)
+      : db_{std::move(db)},
+        lists_{worker_, {where.path, where.read_calls, where.read_patience, fault}},
+        searches_{worker_, {where.path, where.read_calls, where.read_patience, fault}},
+        worker_{db_, where.queue_calls, where.queue_bytes},
         keys_{worker_},
         secrets_{worker_},
         settings_{worker_},
         traces_{worker_, seal, where.trace_texts},
         replies_{worker_, seal, where.replies},
-        chats_{worker_},
-        usage_{worker_} {}
+        chats_{worker_, lists_, searches_},
+        usage_{worker_, searches_} {}
 
   key_store& keys() override { return keys_; }
   secret_store& secrets() override { return secrets_; }
@@ -30,6 +34,12 @@ class sqlite_stores final : public stores {
   usage_store& usage() override { return usage_; }
 
  private:
+  // It closes last, and by that clears the log away, which readers cannot.
+  const std::shared_ptr<connection> db_;
+  // Apart, so that what is bounded does not wait behind what is not. Behind the worker, whose last answers
+  // come to them.
+  reader lists_;
+  reader searches_;
   worker worker_;
   key_table keys_;
   secret_table secrets_;
@@ -44,10 +54,10 @@ class sqlite_stores final : public stores {
 
 std::expected<std::unique_ptr<stores>, std::string> open(options where, std::shared_ptr<const sealer> seal,
                                                          fault_hook fault_for_test) {
-  auto db = connection::open(where.path, std::move(fault_for_test));
+  auto db = connection::open(where.path, fault_for_test);
   if (!db) return std::unexpected{std::move(db.error())};
   if (auto ready = prepare_schema(**db); !ready) return std::unexpected{where.path + ": " + ready.error()};
-  return std::make_unique<sqlite_stores>(std::move(*db), where, seal);
+  return std::make_unique<sqlite_stores>(std::move(*db), where, seal, fault_for_test);
 }
 
 }  // namespace tidegate::storage::sqlite

@@ -1,9 +1,10 @@
-// The ports over one worker. Each call is one job; the answers come from the worker's thread.
+// The ports over one worker and its readers. Each call is one job; the answers come from their threads.
 #pragma once
 
 #include <memory>
 #include <utility>
 
+#include "storage/sqlite/reader.h"
 #include "storage/sqlite/worker.h"
 #include "storage/stores.h"
 
@@ -78,7 +79,7 @@ class reply_table final : public reply_store {
 
 class chat_table final : public chat_store {
  public:
-  explicit chat_table(worker& on) : worker_{on} {}
+  chat_table(worker& on, reader& lists, reader& searches) : worker_{on}, lists_{lists}, searches_{searches} {}
   void send(chat_send message, done<chat_result<chat_sent>> answer) override;
   void take_places(chat_claim claim, done<chat_result<chat_claimed>> answer) override;
   void return_places(std::string project_id, std::string session_id, std::int64_t places,
@@ -98,11 +99,13 @@ class chat_table final : public chat_store {
 
  private:
   worker& worker_;
+  reader& lists_;
+  reader& searches_;
 };
 
 class usage_table final : public usage_store {
  public:
-  explicit usage_table(worker& on) : worker_{on} {}
+  usage_table(worker& on, reader& searches) : worker_{on}, searches_{searches} {}
   void record(std::vector<usage_call> calls, done<void> answer) override;
   void list(usage_filter filter, std::size_t limit, done<std::vector<usage_request>> answer) override;
   void totals(usage_filter filter, done<usage_totals> answer) override;
@@ -111,6 +114,7 @@ class usage_table final : public usage_store {
 
  private:
   worker& worker_;
+  reader& searches_;
 };
 
 // Inside a transaction of the caller's; shared by secret_table and setting_table.

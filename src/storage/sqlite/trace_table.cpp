@@ -7,7 +7,8 @@ namespace {
 constexpr const char* upsert_sql =
     "INSERT INTO trace (run_id, trace_id, execution_id, skill_id, mode, model, input_sealed, output_sealed, "
     "project_id, document_id, stable_prefix_hash, prompt_hash, candidate_group, started_at, completed_at, "
-    "created_at, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO "
+    "created_at, code, key_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT "
+    "(run_id) DO "
     "UPDATE "
     "SET trace_id = excluded.trace_id, execution_id = excluded.execution_id, skill_id = excluded.skill_id, "
     "mode = excluded.mode, model = excluded.model, input_sealed = excluded.input_sealed, "
@@ -15,12 +16,12 @@ constexpr const char* upsert_sql =
     "document_id = excluded.document_id, stable_prefix_hash = excluded.stable_prefix_hash, "
     "prompt_hash = excluded.prompt_hash, candidate_group = excluded.candidate_group, "
     "started_at = excluded.started_at, completed_at = excluded.completed_at, "
-    "created_at = excluded.created_at, code = excluded.code";
+    "created_at = excluded.created_at, code = excluded.code, key_id = excluded.key_id";
 
 constexpr const char* find_sql =
     "SELECT trace_id, execution_id, skill_id, mode, model, input_sealed, output_sealed, project_id, "
     "document_id, "
-    "stable_prefix_hash, prompt_hash, candidate_group, started_at, completed_at, created_at, code "
+    "stable_prefix_hash, prompt_hash, candidate_group, started_at, completed_at, created_at, code, key_id "
     "FROM trace WHERE run_id = ?";
 
 // Runs that gave a candidate and whose latest feedback is something else than a rejection, or none. A run
@@ -41,8 +42,8 @@ result<void> upsert(connection& db, const sealer* seal, trace_record& run) {
   } else {
     q.bind_null().bind_null();
   }
-  q.bind(run.candidate_group).bind(run.started_at).bind(run.completed_at).bind(run.created_at).bind(run.code);
-  return q.run();
+  q.bind(run.candidate_group).bind(run.started_at).bind(run.completed_at).bind(run.created_at);
+  return q.bind(run.code).bind(run.key_id).run();
 }
 
 result<std::optional<trace_record>> find(connection& db, const sealer* seal, const std::string& run_id) {
@@ -67,6 +68,7 @@ result<std::optional<trace_record>> find(connection& db, const sealer* seal, con
   run.completed_at = q.time(13);
   run.created_at = q.time(14);
   run.code = q.optional_text(15);
+  run.key_id = q.optional_text(16);
   return std::optional{std::move(run)};
 }
 
@@ -88,6 +90,17 @@ result<bool> mark_group(connection& db, const std::string& group, wall_time at) 
   return all_rejected;
 }
 
+result<void> keep_feedback(connection& db, const feedback_record& feedback, const std::string& trace_id) {
+  query q{db,
+          "INSERT INTO feedback (run_id, trace_id, action, evidence_ref, created_at) VALUES (?, ?, ?, ?, ?)"};
+  q.bind(feedback.run_id).bind(trace_id).bind(name_of(feedback.action));
+  if (auto ran = q.bind(feedback.evidence_ref).bind(feedback.created_at).run(); !ran) return ran;
+  query old{db,
+            "DELETE FROM feedback WHERE run_id = ?1 AND row <= (SELECT row FROM feedback WHERE run_id = ?1 "
+            "ORDER BY row DESC LIMIT 1 OFFSET ?2)"};
+  return old.bind(feedback.run_id).bind(std::int64_t{feedback_kept_max}).run();
+}
+
 result<feedback_outcome> insert_feedback(connection& db, const feedback_record& feedback) {
   feedback_outcome outcome;
   std::optional<std::string> group;
@@ -99,11 +112,7 @@ result<feedback_outcome> insert_feedback(connection& db, const feedback_record& 
     outcome.trace_id = q.text(0);
     group = q.optional_text(1);
   }
-  query q{db,
-          "INSERT INTO feedback (run_id, trace_id, action, evidence_ref, created_at) VALUES (?, ?, ?, ?, ?)"};
-  q.bind(feedback.run_id).bind(outcome.trace_id).bind(name_of(feedback.action));
-  auto ran = q.bind(feedback.evidence_ref).bind(feedback.created_at).run();
-  if (!ran) return pass_on(ran);
+  if (auto kept = keep_feedback(db, feedback, outcome.trace_id); !kept) return pass_on(kept);
   if (!group) return outcome;
   auto marked = mark_group(db, *group, feedback.created_at);
   if (!marked) return pass_on(marked);

@@ -4,7 +4,7 @@
 
 namespace tidegate::storage::sqlite {
 
-worker::worker(std::unique_ptr<connection> db, std::size_t calls_max, std::size_t bytes_max)
+worker::worker(std::shared_ptr<connection> db, std::size_t calls_max, std::size_t bytes_max)
     : db_{std::move(db)}, calls_max_{calls_max}, bytes_max_{bytes_max}, thread_{[this] { loop(); }} {}
 
 worker::~worker() {

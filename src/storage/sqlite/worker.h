@@ -1,4 +1,4 @@
-// The thread that owns the connection, and the queue in front of it.
+// The thread that writes, and the queue in front of it.
 #pragma once
 
 #include <chrono>
@@ -12,6 +12,7 @@
 
 #include "storage/result.h"
 #include "storage/sqlite/connection.h"
+#include "storage/sqlite/job.h"
 
 namespace tidegate::storage::sqlite {
 
@@ -25,18 +26,9 @@ enum class durability : std::uint8_t {
 // see worker::linger.
 enum class urgency : std::uint8_t { now, later };
 
-class job {
- public:
-  virtual ~job() = default;
-  // In a savepoint; false: what it changed is undone.
-  virtual bool run(connection& db) = 0;
-  // After the commit. `failed` is null, or why the whole transaction was lost.
-  virtual void answer(const store_failure* failed) = 0;
-};
-
 class worker {
  public:
-  worker(std::unique_ptr<connection> db, std::size_t calls_max, std::size_t bytes_max);
+  worker(std::shared_ptr<connection> db, std::size_t calls_max, std::size_t bytes_max);
   // Runs what is queued first.
   ~worker();
   worker(const worker&) = delete;
@@ -57,24 +49,6 @@ class worker {
   }
 
  private:
-  template <typename T, typename Work>
-  class typed_job final : public job {
-   public:
-    typed_job(Work work, done<T> answer) : work_{std::move(work)}, answer_{std::move(answer)} {}
-    bool run(connection& db) override {
-      outcome_ = work_(db);
-      return outcome_.has_value();
-    }
-    void answer(const store_failure* failed) override {
-      answer_(failed != nullptr ? result<T>{std::unexpected{*failed}} : std::move(outcome_));
-    }
-
-   private:
-    Work work_;
-    done<T> answer_;
-    result<T> outcome_ = std::unexpected{store_failure{}};
-  };
-
   struct queued {
     std::unique_ptr<job> work;
     durability need = durability::process;
@@ -91,7 +65,7 @@ class worker {
 
   // One transaction's: bounds how long the first of it waits for the last.
   static constexpr std::size_t batch_max = 512;
-  const std::unique_ptr<connection> db_;
+  const std::shared_ptr<connection> db_;
   const std::size_t calls_max_;
   const std::size_t bytes_max_;
   std::mutex mutex_;

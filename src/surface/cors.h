@@ -1,0 +1,22 @@
+// What a browser needs to let a page of an allowed origin call the data listener (SEC-2; the Fetch standard's
+// CORS protocol). Other origins are refused by the surfaces, and are told nothing of this.
+#pragma once
+
+#include <string_view>
+
+#include "gateway/snapshot.h"
+#include "runtime/server/server.h"
+
+namespace tidegate::surface {
+
+// Of server.allowed_origins, byte by byte.
+bool allows_origin(const gateway::snapshot& served, std::string_view origin);
+
+// For every answer to a page of `origin`, which is allowed.
+void admit_page(runtime::downstream& exchange, std::string_view origin);
+
+// OPTIONS in which a browser asks what the page may send. It bears no key, so none is asked for.
+bool is_preflight(const protocol::http1::request_head& head);
+runtime::task<void> answer_preflight(runtime::downstream& exchange);
+
+}  // namespace tidegate::surface
