@@ -161,7 +161,9 @@ std::expected<void, std::string> node::open(const configuration& settings, const
   }
   if (!admin.empty()) {
     worker& first = *workers_.front();
-    surface::admin_guard guard{&admin_token_, std::string{surface::host_of(settings.admin.listen)}};
+    const std::string_view named = settings.admin.listen;
+    const bool tcp = !named.starts_with("unix:");
+    surface::admin_guard guard{&admin_token_, std::string{tcp ? surface::host_of(named) : ""}};
     first.admin = std::make_unique<surface::admin>(core_, std::move(guard), reload, parts.desk);
     first.admin_server = std::make_unique<runtime::server>(first.loop, *first.admin,
                                                            http_settings(settings.server), admin_budget_);

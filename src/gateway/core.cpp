@@ -42,4 +42,16 @@ core::place core::enter(std::uint64_t max) {
   return place{this};
 }
 
+bool core::may_log_a_stranger(foundation::instant now) noexcept {
+  constexpr std::uint64_t lines_a_second = 10;
+  const auto second = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count());
+  std::uint64_t seen = stranger_lines_.load(std::memory_order_relaxed);
+  while (true) {
+    const std::uint64_t next = seen >> 8 == second ? seen + 1 : second << 8;
+    if ((next & 0xff) >= lines_a_second) return false;
+    if (stranger_lines_.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return true;
+  }
+}
+
 }  // namespace tidegate::gateway

@@ -66,6 +66,10 @@ class core {
   void recording_stopped() noexcept { unrecorded_.store(true, std::memory_order_relaxed); }
   bool recording() const noexcept { return !unrecorded_.load(std::memory_order_relaxed); }
 
+  // Whether a line may be logged of somebody who need not have shown a key: ten a second, for a stranger must
+  // not be able to fill the log.
+  bool may_log_a_stranger(foundation::instant now) noexcept;
+
   // A place among `max_in_flight` exchanges (GW-4), given back by its destructor.
   class place {
    public:
@@ -103,6 +107,7 @@ class core {
   bool trace_texts_ = false;
   std::atomic<std::uint64_t> in_flight_{0};
   std::atomic<bool> draining_{false};
+  std::atomic<std::uint64_t> stranger_lines_{0};  // the second, and how many in it in the lowest 8 bits
 };
 
 }  // namespace tidegate::gateway

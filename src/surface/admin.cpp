@@ -45,8 +45,8 @@ bool is_authorized(const runtime::http1::request_head& head, std::string_view to
 // tells it from the operator, unless there is a token, which it does not know.
 bool admin::is_for_us(const runtime::http1::request_head& head, std::string_view token) const {
   const std::string_view host = host_of(head.get("host"));
-  return guard_.token == nullptr || !token.empty() || host.empty() || is_loopback_name(host) ||
-         foundation::iequals(host, guard_.host);
+  return guard_.token == nullptr || !token.empty() || guard_.host.empty() || host.empty() ||
+         is_loopback_name(host) || foundation::iequals(host, guard_.host);
 }
 
 task<void> admin::handle(downstream& exchange) {

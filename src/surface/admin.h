@@ -46,7 +46,7 @@ struct admin_guard {
   // be had.
   const admin_token* token = nullptr;
   // Of the address as it is configured: beside the loopback's own the one name that is taken for ours while
-  // no token is asked for.
+  // no token is asked for. Empty (a Unix socket, which no page can reach): any is.
   std::string host = {};
 };
 

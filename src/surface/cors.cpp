@@ -12,7 +12,7 @@ constexpr std::size_t asked_headers_max = 1'024;
 constexpr std::string_view exposed =
     "access-control-expose-headers: x-tidegate-run-id, x-tidegate-trace-id, x-tidegate-provider, "
     "x-tidegate-attempts, x-tidegate-failover, retry-after, retry-after-ms, x-should-retry, "
-    "idempotent-replayed\r\n";
+    "idempotent-replayed, x-request-id, request-id, openai-processing-ms, openai-version, openai-model\r\n";
 
 // Names of headers, separated by commas.
 bool is_name_list(std::string_view text) {

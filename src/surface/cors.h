@@ -12,7 +12,7 @@ namespace tidegate::surface {
 // Of server.allowed_origins, byte by byte.
 bool allows_origin(const gateway::snapshot& served, std::string_view origin);
 
-// For every answer to a page of `origin`, which is allowed.
+// For every answer to a page of `origin`, which is allowed, but for those to heads that could not be read.
 void admit_page(runtime::downstream& exchange, std::string_view origin);
 
 // OPTIONS in which a browser asks what the page may send. It bears no key, so none is asked for.

@@ -167,7 +167,7 @@ task<void> rpc::handle(downstream& exchange) {
   name.remove_prefix(std::min(name.size(), prefix.size()));
   rpc_request asked = begin_request(exchange, services_, percent_decode(name).value_or(std::string{name}));
   if (head.method != "POST") {
-    note_violation(core_, asked.channel, "use POST for a channel", asked.trace_id);
+    note_violation(core_, services_, asked.channel, "use POST for a channel", asked.trace_id);
     return refuse(exchange, std::move(asked),
                   {make_failure(error_code::invalid_argument, "use POST for a channel"), 405, "POST"});
   }
@@ -214,7 +214,7 @@ task<void> rpc::serve(downstream& exchange, rpc_request asked, const channel_tab
     exchange.close_after();
     // One that is too large has an event of its own.
     if (received.error().status != 413)
-      note_violation(core_, to.what->name, received.error().reason, asked.trace_id);
+      note_violation(core_, services_, to.what->name, received.error().reason, asked.trace_id);
     co_await refuse(exchange, std::move(asked), body_refusal(received.error()));
     co_return;
   }
@@ -290,7 +290,7 @@ task<void> rpc::run(downstream& exchange, rpc_request asked, const channel_table
   const channel_reply reply = check_reply(to, std::move(work.reply));
   if (!reply) {
     if (contract::presentable(reply.error()).code != reply.error().code)
-      note_violation(core_, to.what->name, "the handler failed with a code that is not declared",
+      note_violation(core_, services_, to.what->name, "the handler failed with a code that is not declared",
                      asked.trace_id);
     co_await answer_failure(services_, exchange, asked, {reply.error()});
     co_return;

@@ -86,7 +86,7 @@ std::expected<push_hub::subscription, rpc_refusal> rpc_events::subscribe(
   if (head.method != "GET") {
     f.code = error_code::invalid_argument;
     f.message = "use GET for the push stream";
-    note_violation(core_, asked.channel, f.message, asked.trace_id);
+    note_violation(core_, services_, asked.channel, f.message, asked.trace_id);
     return std::unexpected{rpc_refusal{std::move(f), 405, "GET"}};
   }
   if (auto why = identify(core_, head, asked)) return std::unexpected{rpc_refusal{std::move(*why)}};

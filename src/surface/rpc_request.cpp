@@ -115,8 +115,9 @@ std::optional<failure> identify(gateway::core& shared, const protocol::http1::re
   return std::nullopt;
 }
 
-void note_violation(gateway::core& shared, std::string_view channel, std::string_view reason,
-                    std::string_view trace_id) {
+void note_violation(gateway::core& shared, const gateway::loop_services& services, std::string_view channel,
+                    std::string_view reason, std::string_view trace_id) {
+  if (!shared.may_log_a_stranger(services.loop.now())) return;
   shared.log()
       .at(level::warn, "ipc_protocol_violation")
       .field("channel", channel.substr(0, channel_shown))
@@ -157,7 +158,7 @@ std::string rpc_refusal_body(gateway::core& shared, gateway::loop_services& serv
   const std::string trace_id = foundation::make_trace_id(services.random);
   std::string_view channel = target.substr(0, target.find('?'));
   channel.remove_prefix(std::min(channel.size(), std::string_view{"/rpc/"}.size()));
-  note_violation(shared, channel, why.reason, trace_id);
+  note_violation(shared, services, channel, why.reason, trace_id);
   headers += rpc_headers(trace_id, "application/json");
   return rpc_protocol::error_envelope(body_refusal(why).why, trace_id,
                                       foundation::make_run_id(services.loop.wall(), services.random),

@@ -31,9 +31,10 @@ rpc_request begin_request(const runtime::downstream& exchange, gateway::loop_ser
 // Origin and key (SEC-1, SEC-2), in this order: why not, or nothing, and then the caller is known.
 std::optional<foundation::failure> identify(gateway::core& shared, const protocol::http1::request_head& head,
                                             rpc_request& asked);
-// Logs ipc_protocol_violation: one side does not speak as the session surface is spoken, whatever it says.
-void note_violation(gateway::core& shared, std::string_view channel, std::string_view reason,
-                    std::string_view trace_id);
+// Logs ipc_protocol_violation: one side does not speak as the session surface is spoken, whatever it says. Of
+// many a second only the first: see core::may_log_a_stranger.
+void note_violation(gateway::core& shared, const gateway::loop_services& services, std::string_view channel,
+                    std::string_view reason, std::string_view trace_id);
 // Counts the refusal, puts it on the record where section 4 names an event for it and the caller is known
 // (a stranger must not be able to fill the journal), and answers with its envelope.
 runtime::task<void> answer_refusal(gateway::core& shared, gateway::loop_services& services,

@@ -35,6 +35,12 @@ TEST(rpc_violation, framing_that_cannot_be_read_is_logged) {
   EXPECT_THAT(w.fields("ipc_protocol_violation", "channel"), ElementsAre("ai:skill:cancel"));
 }
 
+TEST(rpc_violation, a_stranger_cannot_fill_the_log) {
+  rpc_world w{{canceler()}};
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(w.exchange("GET", "/rpc/ai:skill:cancel", {}).status, 405);
+  EXPECT_EQ(w.fields("ipc_protocol_violation", "channel").size(), 10U);
+}
+
 // RPC-1
 TEST(rpc_violation, a_code_that_is_not_declared_is_hidden_and_logged) {
   const auto fail = []() -> runtime::task<session::channel_reply> {

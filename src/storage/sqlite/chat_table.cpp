@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <map>
+#include <mutex>
 
 #include "storage/sqlite/tables.h"
 
@@ -452,8 +454,38 @@ void chat_table::clear(std::string project_id, std::optional<std::string> sessio
   worker_.submit<chat_result<std::size_t>>(durability::process, 0, std::move(work), std::move(answer));
 }
 
+struct chat_table::search_places {
+  std::mutex mutex;
+  std::map<std::string, std::size_t> taken;  // guarded by mutex
+
+  bool take(const std::string& project) {
+    const std::scoped_lock lock{mutex};
+    std::size_t& n = taken[project];
+    if (n == project_searches_max) return false;
+    ++n;
+    return true;
+  }
+  void give_back(const std::string& project) {
+    const std::scoped_lock lock{mutex};
+    const auto at = taken.find(project);
+    if (--at->second == 0) taken.erase(at);
+  }
+};
+
+chat_table::chat_table(worker& on, reader& lists, reader& searches)
+    : worker_{on}, lists_{lists}, searches_{searches}, places_{std::make_shared<search_places>()} {}
+
 void chat_table::sessions(std::string project_id, std::string query, done<std::vector<chat_session>> answer) {
   reader& by = query.empty() ? lists_ : searches_;
+  if (!query.empty()) {
+    if (!places_->take(project_id))
+      return answer(fail(store_problem::overloaded, "too many searches of this project are under way"));
+    answer = [places = places_, project_id,
+              answer = std::move(answer)](result<std::vector<chat_session>> found) mutable {
+      places->give_back(project_id);
+      answer(std::move(found));
+    };
+  }
   const auto read = [project = std::move(project_id), wanted = std::move(query)](connection& db) {
     return find_sessions(db, project, wanted);
   };

@@ -139,6 +139,22 @@ result<sqlite3_stmt*> connection::prepare(const char* sql) {
   return statement;
 }
 
+// In place of SQLite's own hook, which does the same but tells nobody the length.
+void connection::watch_log() {
+  constexpr int step = 1'000;  // pages
+  const auto committed = [](void* self, sqlite3* db, const char* name, int pages) {
+    static_cast<connection*>(self)->log_pages_ = pages;
+    if (pages >= step) ::sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    return SQLITE_OK;
+  };
+  ::sqlite3_wal_hook(db_.get(), committed, this);
+}
+
+void connection::begin_log_anew() {
+  ::sqlite3_wal_checkpoint_v2(db_.get(), "main", SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
+  log_pages_ = 0;
+}
+
 time_limit::time_limit(connection& on, const foundation::clock& time, foundation::instant by)
     : on_{on}, time_{time}, by_{by} {
   constexpr int steps = 1'000;  // of SQLite's machine: some ten microseconds

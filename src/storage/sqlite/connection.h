@@ -41,6 +41,11 @@ class connection {
   // Outside every transaction. A full sync survives a power loss, else a commit survives the process.
   result<void> set_full_sync(bool full);
   bool in_transaction() const;
+  // Of the connection that writes: pages in the write-ahead log as of the latest commit, and the log's new
+  // beginning, for when nobody reads. What a failure leaves is done another time.
+  void watch_log();
+  int log_pages() const { return log_pages_; }
+  void begin_log_anew();
 
  private:
   friend class query;
@@ -63,6 +68,7 @@ class connection {
   std::unique_ptr<sqlite3, closing> db_;
   std::unordered_map<const void*, std::unique_ptr<sqlite3_stmt, finalizing>> prepared_;
   std::optional<bool> full_sync_;
+  int log_pages_ = 0;
 };
 
 // While it lives, statements of the connection end with `timed_out` soon after `by`.

@@ -2,7 +2,8 @@
 
 namespace tidegate::storage::sqlite {
 
-reader::reader(worker& writes, reader_settings settings) : writes_{writes}, settings_{std::move(settings)} {}
+reader::reader(worker& writes, read_gate& gate, reader_settings settings)
+    : writes_{writes}, gate_{gate}, settings_{std::move(settings)} {}
 
 reader::~reader() {
   {
@@ -77,6 +78,9 @@ std::optional<store_failure> reader::run(queued& entry) {
     if (!opened) return store_failure{store_problem::unavailable, std::move(opened.error())};
     db_ = std::move(*opened);
   }
+  if (!gate_.enter(time_, entry.by))
+    return store_failure{store_problem::timed_out, "the read waited too long"};
+  const std::unique_ptr<read_gate, decltype([](read_gate* g) { g->leave(); })> inside{&gate_};
   if (auto begun = query{*db_, "BEGIN"}.run(); !begun) return std::move(begun.error());
   {
     const time_limit limit{*db_, time_, entry.by};

@@ -33,7 +33,7 @@ struct reader_settings {
 class reader {
  public:
   // `writes` is only used by submit(), and may be made after it.
-  reader(worker& writes, reader_settings settings);
+  reader(worker& writes, read_gate& gate, reader_settings settings);
   // Answers what was accepted.
   ~reader();
   reader(const reader&) = delete;
@@ -59,6 +59,7 @@ class reader {
   void ended();
 
   worker& writes_;
+  read_gate& gate_;
   const reader_settings settings_;
   const foundation::system_clock time_;
   std::unique_ptr<connection> db_;  // the thread's

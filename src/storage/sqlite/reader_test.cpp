@@ -2,8 +2,10 @@
 // them.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <future>
+#include <thread>
 
 #include "kit/temporary_folder.h"
 #include "storage/sqlite/sqlite_stores.h"
@@ -129,6 +131,68 @@ TEST(sqlite_reader, searches_under_way_are_bounded) {
   held.let_go.set_value();
   for (auto& one : under_way) EXPECT_TRUE(one.get());
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(search(*all, "needle").get()) << "there is room again";
+}
+
+TEST(sqlite_reader, searches_of_one_project_leave_room_for_others) {
+  const temporary_folder folder;
+  held_searches held;
+  const auto all = open({.path = folder.file("tidegate.db")}, nullptr, held.hook()).value();
+  std::vector<std::future<result<sessions>>> under_way;
+  for (int i = 0; i < 4; ++i) under_way.push_back(search(*all, "needle"));
+  EXPECT_EQ(search(*all, "needle").get().error().problem, store_problem::overloaded);
+  auto other = std::make_shared<std::promise<result<sessions>>>();
+  auto others = other->get_future();
+  all->chats().sessions("q", "needle",
+                        [other](result<sessions> found) { other->set_value(std::move(found)); });
+  held.let_go.set_value();
+  EXPECT_TRUE(others.get());
+  for (auto& one : under_way) EXPECT_TRUE(one.get());
+}
+
+// Asks again from its own answer for as long as it may: a reader that never rests.
+struct restless {
+  stores& all;
+  std::atomic<bool>& go_on;
+  std::atomic<int> under_way{0};
+  void ask(int kind) {
+    ++under_way;
+    auto again = [this, kind](result<sessions> found) {
+      EXPECT_TRUE(found);
+      if (go_on) ask(kind);
+      --under_way;
+    };
+    all.chats().sessions("p", kind == 0 ? "needle" : "", std::move(again));
+  }
+};
+
+TEST(sqlite_reader, readers_that_never_rest_do_not_let_the_log_grow) {
+  const temporary_folder folder;
+  const std::string path = folder.file("tidegate.db");
+  constexpr int log_pages = 256;
+  constexpr std::uintmax_t page = 8'192;
+  std::atomic<bool> go_on{true};
+  std::atomic<int> written{0};
+  // Every read lasts for a few writes, so that there is hardly a moment without one.
+  const auto lasting = [&](std::string_view sql) {
+    if (sql != "ROLLBACK") return false;
+    for (const int until = written + 5; go_on && written < until;) std::this_thread::yield();
+    return false;
+  };
+  const auto all = open({.path = path, .log_pages = log_pages}, nullptr, lasting).value();
+  ASSERT_TRUE(send(*all, message("m1", std::string(100'000, 'h'))));
+  restless readers{*all, go_on};
+  for (const int kind : {0, 0, 0, 1, 1, 1}) readers.ask(kind);
+  for (int i = 0; i < 600; ++i) {
+    trace_record run;
+    run.run_id = "r" + std::to_string(i);
+    run.model = std::string(64'000, 'm');
+    ASSERT_TRUE(wait_for<void>([&](auto a) { all->traces().put({run}, std::move(a)); }));
+    ++written;
+  }
+  go_on = false;
+  while (readers.under_way != 0) std::this_thread::yield();
+  // 600 runs of eight pages each went through it.
+  EXPECT_LT(std::filesystem::file_size(path + "-wal"), 4 * log_pages * page);
 }
 
 // CHAT-6, byte by byte: also at the ends, over NUL, and where there is more to look for than to look in.

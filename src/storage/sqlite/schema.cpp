@@ -214,7 +214,7 @@ result<void> set_up(connection& db) {
   // runs with their texts where 4 KiB would hold one.
   auto set = db.execute(
       "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;"
-      "PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=67108864;"
+      "PRAGMA secure_delete=ON; PRAGMA journal_size_limit=67108864;"
       "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;"
       // Places for messages to come (CHAT-2). In memory, and yet part of every transaction. `unborn`: the
       // session is made by the first message.

@@ -14,16 +14,16 @@ class sqlite_stores final : public stores {
   sqlite_stores(std::shared_ptr<connection> db, const options& where,
                 const std::shared_ptr<const sealer>& seal, const fault_hook& fault)
       : db_{std::move(db)},
-        lists_{worker_, {where.path, where.read_calls, where.read_patience, fault}},
-        searches_{worker_, {where.path, where.read_calls, where.read_patience, fault}},
-        worker_{db_, where.queue_calls, where.queue_bytes},
+        lists_{worker_, gate_, {where.path, where.read_calls, where.read_patience, fault}},
+        searches_{worker_, gate_, {where.path, where.read_calls, where.read_patience, fault}},
+        worker_{db_, where.queue_calls, where.queue_bytes, gate_, where.log_pages},
         keys_{worker_},
         secrets_{worker_},
         settings_{worker_},
         traces_{worker_, seal, where.trace_texts},
         replies_{worker_, seal, where.replies},
         chats_{worker_, lists_, searches_},
-        usage_{worker_, searches_} {}
+        usage_{worker_, lists_} {}
 
   key_store& keys() override { return keys_; }
   secret_store& secrets() override { return secrets_; }
@@ -36,6 +36,7 @@ class sqlite_stores final : public stores {
  private:
   // It closes last, and by that clears the log away, which readers cannot.
   const std::shared_ptr<connection> db_;
+  read_gate gate_;
   // Apart, so that what is bounded does not wait behind what is not. Behind the worker, whose last answers
   // come to them.
   reader lists_;

@@ -27,6 +27,8 @@ struct options {
   // beyond the first a call is answered `overloaded`, beyond the second `timed_out`.
   std::size_t read_calls = 64;
   foundation::milliseconds read_patience{5'000};
+  // Of the write-ahead log, about; long reads wait where it is reached. 64 MiB at 8 KiB a page.
+  int log_pages = 8'192;
   reply_bounds replies = {};
   // False: texts of runs are left out; those that were kept before can still be read.
   bool trace_texts = true;

@@ -79,7 +79,11 @@ class reply_table final : public reply_store {
 
 class chat_table final : public chat_store {
  public:
-  chat_table(worker& on, reader& lists, reader& searches) : worker_{on}, lists_{lists}, searches_{searches} {}
+  // Searches of one project under way or waiting: what is asked for beyond them is `overloaded`, so that
+  // there is room for others'.
+  static constexpr std::size_t project_searches_max = 4;
+
+  chat_table(worker& on, reader& lists, reader& searches);
   void send(chat_send message, done<chat_result<chat_sent>> answer) override;
   void take_places(chat_claim claim, done<chat_result<chat_claimed>> answer) override;
   void return_places(std::string project_id, std::string session_id, std::int64_t places,
@@ -98,14 +102,16 @@ class chat_table final : public chat_store {
   void project_of(std::string session_id, done<std::optional<std::string>> answer) override;
 
  private:
+  struct search_places;
   worker& worker_;
   reader& lists_;
   reader& searches_;
+  const std::shared_ptr<search_places> places_;  // shared with answers to come
 };
 
 class usage_table final : public usage_store {
  public:
-  usage_table(worker& on, reader& searches) : worker_{on}, searches_{searches} {}
+  usage_table(worker& on, reader& lists) : worker_{on}, lists_{lists} {}
   void record(std::vector<usage_call> calls, done<void> answer) override;
   void list(usage_filter filter, std::size_t limit, done<std::vector<usage_request>> answer) override;
   void totals(usage_filter filter, done<usage_totals> answer) override;
@@ -114,7 +120,7 @@ class usage_table final : public usage_store {
 
  private:
   worker& worker_;
-  reader& searches_;
+  reader& lists_;
 };
 
 // Inside a transaction of the caller's; shared by secret_table and setting_table.

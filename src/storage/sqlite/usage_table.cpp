@@ -214,7 +214,7 @@ void usage_table::list(usage_filter filter, std::size_t limit, done<std::vector<
 
 void usage_table::totals(usage_filter filter, done<usage_totals> answer) {
   const auto read = [filter = std::move(filter)](connection& db) { return sum_up(db, filter); };
-  searches_.submit<usage_totals>(read, std::move(answer));
+  lists_.submit<usage_totals>(read, std::move(answer));
 }
 
 void usage_table::calls_of(std::string key_id, std::string request_id, done<std::vector<usage_call>> answer) {

@@ -4,8 +4,14 @@
 
 namespace tidegate::storage::sqlite {
 
-worker::worker(std::shared_ptr<connection> db, std::size_t calls_max, std::size_t bytes_max)
-    : db_{std::move(db)}, calls_max_{calls_max}, bytes_max_{bytes_max}, thread_{[this] { loop(); }} {}
+worker::worker(std::shared_ptr<connection> db, std::size_t calls_max, std::size_t bytes_max,
+               read_gate& readers, int log_pages_max)
+    : db_{std::move(db)},
+      calls_max_{calls_max},
+      bytes_max_{bytes_max},
+      readers_{readers},
+      log_pages_max_{log_pages_max},
+      thread_{[this] { loop(); }} {}
 
 worker::~worker() {
   {
@@ -14,6 +20,7 @@ worker::~worker() {
   }
   wake_.notify_one();
   thread_.join();
+  readers_.open();
 }
 
 std::unique_ptr<job> worker::push(queued entry) {
@@ -47,6 +54,7 @@ std::deque<worker::queued> worker::take() {
 }
 
 void worker::loop() {
+  db_->watch_log();
   for (;;) {
     auto batch = take();
     if (batch.empty()) return;
@@ -55,6 +63,10 @@ void worker::loop() {
     for (queued& entry : batch) {
       entry.work->answer(committed ? nullptr : &committed.error());
       entry.work.reset();  // what an answer holds, it holds no longer than it must
+    }
+    if (readers_.close(db_->log_pages() > log_pages_max_)) {
+      db_->begin_log_anew();
+      readers_.open();
     }
   }
 }

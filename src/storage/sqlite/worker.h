@@ -13,6 +13,7 @@
 #include "storage/result.h"
 #include "storage/sqlite/connection.h"
 #include "storage/sqlite/job.h"
+#include "storage/sqlite/read_gate.h"
 
 namespace tidegate::storage::sqlite {
 
@@ -28,7 +29,9 @@ enum class urgency : std::uint8_t { now, later };
 
 class worker {
  public:
-  worker(std::shared_ptr<connection> db, std::size_t calls_max, std::size_t bytes_max);
+  // Keeps the log within about `log_pages_max` pages, with the help of those who read through `readers`.
+  worker(std::shared_ptr<connection> db, std::size_t calls_max, std::size_t bytes_max, read_gate& readers,
+         int log_pages_max);
   // Runs what is queued first.
   ~worker();
   worker(const worker&) = delete;
@@ -68,6 +71,8 @@ class worker {
   const std::shared_ptr<connection> db_;
   const std::size_t calls_max_;
   const std::size_t bytes_max_;
+  read_gate& readers_;
+  const int log_pages_max_;
   std::mutex mutex_;
   std::condition_variable wake_;
   // Guarded by mutex_.
