@@ -95,7 +95,7 @@ TEST(sqlite_reader, a_search_that_takes_too_long_is_ended_and_the_next_one_is_se
   const temporary_folder folder;
   const foundation::system_clock time;
   std::atomic<bool> slow{false};
-  constexpr foundation::milliseconds patience{20};
+  constexpr foundation::milliseconds patience{300};
   const auto all = open({.path = folder.file("tidegate.db"), .read_patience = patience}, nullptr,
                         [&](std::string_view sql) {
                           // As if what has been searched so far had taken that long.
