@@ -81,9 +81,11 @@ async function check_usage(client, place) {
   // The store may be ahead of the record, never behind it; and no start counts a row twice.
   const { records, totalCount } = await client.call('cost:usage:list', {});
   const kept = new Map(records.map((record) => [record.requestId, record]));
-  assert.equal(kept.size, totalCount);
+  assert.equal(kept.size, Math.min(totalCount, 500), 'a list holds the newest 500');
+  assert.ok(totalCount >= rows.length && totalCount <= rows.length + rounds);
   for (const { requestId, inputTokens, outputTokens } of rows) {
     const record = kept.get(requestId);
+    if (!record && totalCount > 500) continue;
     assert.deepEqual([record?.inputTokens, record?.outputTokens], [inputTokens, outputTokens], requestId);
   }
   return rows.length;
