@@ -193,6 +193,30 @@ test('queue: of three clicks one runs, two see their place in line, and all are 
   assert.equal(await answer(page, 2).locator('.text').textContent(), tightened);
 });
 
+test('queue: a click held up on its way is not overtaken by the next, nor by one behind a stopped one', { timeout: limit }, async (t) => {
+  const { page, primary } = await open(t);
+  await speak(primary, tightened);
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  await page.route('**/rpc/ai:skill:run', async (route) => {
+    await held;
+    await route.continue();
+  }, { times: 1 });
+  let begun = 0;
+  page.on('request', (request) => { begun += request.url().endsWith('/rpc/ai:skill:run') ? 1 : 0; });
+  const order = [];
+  page.on('response', (reply) => { if (reply.url().endsWith('/rpc/ai:skill:run')) order.push(reply.request().postDataJSON().skillId); });
+  await select_steps(page);
+  for (const skill of ['Polish', 'Rewrite', 'Condense']) await page.getByRole('button', { name: skill, exact: true }).click();
+  await answer(page, 1).getByRole('button', { name: 'Stop' }).click();
+  await in_state(page, 1, 'stopped');
+  assert.equal(begun, 1, 'only the first has set out');
+  release();
+  await in_state(page, 0, 'completed');
+  await in_state(page, 2, 'completed');
+  assert.deepEqual(order, ['builtin:polish', 'builtin:condense']);
+});
+
 test('failover: the primary is pulled while it answers; the backup begins again, a notice names both', { timeout: limit }, async (t) => {
   const { page, primary, backup } = await open(t, { backup: true });
   await stall(primary, 'The last line holds, but the paragraph before it', 4);

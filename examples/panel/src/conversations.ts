@@ -10,6 +10,8 @@ export class Conversation {
   archived = false;
   /** What its last run used, in words. */
   usage = "No usage yet";
+  /** Resolves when all its runs so far have their place in line at the gateway, or are over. */
+  placed: Promise<void> = Promise.resolve();
   readonly list = element("ol", {
     class: "entries", attributes: { role: "log", "aria-live": "polite", "aria-label": "Conversation" },
   });

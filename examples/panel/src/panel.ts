@@ -270,7 +270,10 @@ export class Panel {
     });
     job.run = run;
     if (job.stopped === true) run.stop();
-    await run.start(this.#feed);
+    // Each has a connection of its own, and the gateway's line is in the order of arrival: the second may not overtake.
+    const before = job.conversation.placed;
+    job.conversation.placed = before.then(() => run.placed);
+    await run.start(this.#feed, before);
     this.#spoken.textContent = `${job.skill?.name ?? "Chat"}: ${run.state}`;
     if (run.state === "completed") this.#complete(job, run);
     else if (run.state === "stopped") job.card.offerAgain(() => void this.#attempt(job));

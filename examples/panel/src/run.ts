@@ -22,11 +22,14 @@ export class Run {
   tokens: { prompt: number; output: number } | undefined;
   runId = "";
   readonly traceId = randomHex(16);
+  /** Resolves when the gateway has given the run its place in line, or the run is over. */
+  readonly placed: Promise<void>;
 
   readonly #client: Client;
   readonly #request: AiSkillRunRequest;
   readonly #changed: () => void;
   readonly #leave = new AbortController();
+  #setPlaced: () => void = () => undefined;
   #executionId = "";
   #stopping = false;
 
@@ -34,15 +37,19 @@ export class Run {
     this.#client = client;
     this.#request = request;
     this.#changed = changed;
+    this.placed = new Promise((resolve) => { this.#setPlaced = resolve; });
   }
 
   get over(): boolean {
     return this.state === "completed" || this.state === "stopped" || this.state === "failed";
   }
 
-  /** Resolves when the run is over, however it ended. */
-  async start(feed: PushFeed): Promise<void> {
+  /** Sets out after `before`, and resolves when the run is over, however it ended. */
+  async start(feed: PushFeed, before: Promise<void>): Promise<void> {
     try {
+      const { signal } = this.#leave;
+      const left = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      if (!signal.aborted) await Promise.race([before, left]);
       if ((this.#request.candidateCount ?? 1) > 1) await this.#compare(feed);
       else await this.#stream();
     } catch (thrown) {
@@ -103,6 +110,7 @@ export class Run {
     switch (push.event) {
       case "skill:queue:status":
         this.#executionId = push.data.executionId;
+        this.#setPlaced();
         this.position = push.data.queuePosition;
         if (push.data.status === "queued") this.state = this.position > 0 ? "waiting" : "starting";
         if (push.data.status === "started") this.state = "running";
@@ -134,6 +142,7 @@ export class Run {
   #end(state: RunState): void {
     this.state = state;
     this.position = 0;
+    this.#setPlaced();
     this.#changed();
   }
 
