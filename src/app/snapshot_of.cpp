@@ -170,6 +170,7 @@ served make_snapshot(const configuration& settings, const environment& env, cons
   s.max_json_depth = settings.server.max_json_depth;
   s.max_in_flight = settings.server.max_in_flight;
   s.allowed_origins = settings.server.allowed_origins;
+  s.listens_on_a_socket_file = settings.server.listen.starts_with("unix:");
   s.policies.clear();
   for (const auto& [name, from] : settings.policies) s.policies.push_back(policy_of(name, from));
   s.project_token_budget = static_cast<std::int64_t>(settings.session.project_token_budget);

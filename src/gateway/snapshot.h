@@ -127,6 +127,7 @@ struct snapshot {
   std::size_t max_json_depth = 64;
   std::uint64_t max_in_flight = 1024;
   std::vector<std::string> allowed_origins;
+  bool listens_on_a_socket_file = false;    // which no browser reaches
   std::vector<caller_policy> policies{{}};  // "default" among them
   std::int64_t project_token_budget = 0;
   foundation::milliseconds idempotency_ttl{24LL * 3'600'000};

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "foundation/text.h"
+#include "surface/own_host.h"
+
 namespace tidegate::surface {
 namespace {
 
@@ -26,6 +29,16 @@ bool is_name_list(std::string_view text) {
 
 bool allows_origin(const gateway::snapshot& served, std::string_view origin) {
   return std::ranges::find(served.allowed_origins, origin) != served.allowed_origins.end();
+}
+
+bool trusts_host(const gateway::snapshot& served, std::string_view authority) {
+  const std::string_view host = host_of(authority);
+  if (host.empty() || served.listens_on_a_socket_file || is_loopback_name(host) || is_address(host))
+    return true;
+  return std::ranges::any_of(served.allowed_origins, [&](std::string_view origin) {
+    const std::size_t scheme = origin.find("://");
+    return scheme != std::string_view::npos && foundation::iequals(host_of(origin.substr(scheme + 3)), host);
+  });
 }
 
 void admit_page(runtime::downstream& exchange, std::string_view origin) {

@@ -26,4 +26,11 @@ bool is_loopback_name(std::string_view host) {
   return ::inet_pton(AF_INET6, name.c_str(), &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
+bool is_address(std::string_view host) {
+  const std::string name{host};
+  in6_addr either{};  // room for both
+  return ::inet_pton(AF_INET, name.c_str(), &either) == 1 ||
+         ::inet_pton(AF_INET6, name.c_str(), &either) == 1;
+}
+
 }  // namespace tidegate::surface

@@ -13,4 +13,7 @@ std::string_view host_of(std::string_view authority);
 // (DNS rebinding).
 bool is_loopback_name(std::string_view host);
 
+// An IPv4 or IPv6 address, whose owner no name server decides.
+bool is_address(std::string_view host);
+
 }  // namespace tidegate::surface

@@ -22,5 +22,12 @@ TEST(own_host, only_names_that_nobody_else_can_give_are_the_loopbacks) {
     EXPECT_FALSE(is_loopback_name(name)) << name;
 }
 
+TEST(own_host, an_address_is_no_name) {
+  for (const char* const host : {"10.0.0.1", "127.0.0.1", "::1", "fe80::1"})
+    EXPECT_TRUE(is_address(host)) << host;
+  for (const char* const host : {"", "localhost", "evil.example", "10.0.0.1.evil.example", "10.1"})
+    EXPECT_FALSE(is_address(host)) << host;
+}
+
 }  // namespace
 }  // namespace tidegate::surface

@@ -89,6 +89,26 @@ TEST(cors, other_origins_are_told_nothing) {
   EXPECT_EQ(gateway.get("/v1/models").header("access-control-allow-origin"), "") << "no page asks";
 }
 
+// DNS rebinding: a page of evil.example whose name was made to lead here is of the same origin as the
+// gateway, so its GETs bear no Origin.
+TEST(cors, without_keys_the_session_surface_is_not_found_under_a_strangers_name) {
+  const test_gateway gateway{with_page()};
+  const auto called = [&](std::string_view host, std::string_view request) {
+    auto caller = gateway.connect();
+    std::string bytes{request};
+    bytes.append(" HTTP/1.1\r\nhost: ").append(host).append("\r\ncontent-type: application/json\r\n");
+    caller.send(bytes.append("content-length: 2\r\n\r\n{}"));
+    return caller.read_reply();
+  };
+  for (const std::string_view path : {"GET /rpc/events", "POST /rpc/ai:config:get"}) {
+    const raw_reply refused = called("evil.example:8787", path);
+    EXPECT_EQ(refused.status, 403) << path;
+    EXPECT_NE(refused.body.find("FORBIDDEN"), std::string::npos) << refused.body;
+  }
+  for (const std::string_view host : {"localhost:8787", "127.0.0.1", "[::1]:8787", "10.0.0.1", "app.example"})
+    EXPECT_EQ(called(host, "POST /rpc/ai:config:get").status, 200) << host;
+}
+
 // One browser, one connection, two pages behind one proxy: what was told the first stays with its answer.
 TEST(cors, the_next_exchange_of_a_connection_is_judged_by_itself) {
   const test_gateway gateway{with_page()};
