@@ -66,11 +66,15 @@ summary_cache::answer measured(std::expected<std::string, failure> said, std::in
   return std::string{cut};
 }
 
-task<summary_cache::answer> summary_of(runtime::loop& loop, summary_cache& summaries, summarizer& by,
-                                       const std::string& text, std::int64_t tokens_max,
-                                       compaction_time within) {
+// One question: to the cache, and to the model where nobody asks it already. `another_s`: the answer is of
+// somebody else's call.
+task<summary_cache::answer> ask_once(runtime::loop& loop, summary_cache& summaries, summarizer& by,
+                                     const std::string& text, std::int64_t tokens_max, compaction_time within,
+                                     bool& another_s) {
   bounded_answer<std::string> heard{loop};
-  if (summaries.ask(text, heard.answer()) == summary_cache::role::settles) {
+  const auto role = summaries.ask(text, heard.answer());
+  another_s = role == summary_cache::role::waits;
+  if (role == summary_cache::role::settles) {
     open_summary open{summaries, text};
     try {
       open.settle(measured(co_await by.summarize(text, tokens_max), tokens_max));
@@ -81,6 +85,17 @@ task<summary_cache::answer> summary_of(runtime::loop& loop, summary_cache& summa
   auto told = co_await heard.wait(within.deadline, within.gone);
   if (!told) co_return refusal(foundation::error_code::canceled, "the run has ended");
   co_return std::move(*told);
+}
+
+// Another's call may fail by what is none of ours: its caller left, its time was over, its key has spent its
+// budget. Then one question more, which may be ours.
+task<summary_cache::answer> summary_of(runtime::loop& loop, summary_cache& summaries, summarizer& by,
+                                       const std::string& text, std::int64_t tokens_max,
+                                       compaction_time within) {
+  bool another_s = false;
+  auto told = co_await ask_once(loop, summaries, by, text, tokens_max, within, another_s);
+  if (told || !another_s || within.gone.fired() || loop.now() >= within.deadline) co_return told;
+  co_return co_await ask_once(loop, summaries, by, text, tokens_max, within, another_s);
 }
 
 }  // namespace

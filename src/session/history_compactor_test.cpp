@@ -30,6 +30,7 @@ class scripted_summarizer final : public summarizer {
   runtime::task<summary> summarize(std::string text, std::int64_t tokens_max) override {
     asked.emplace_back(text.front(), tokens_max);
     while (!open) co_await loop_.sleep_until(loop_.now(), nullptr);
+    if (std::exchange(first_fails, false)) co_return std::unexpected{failure{}};
     if (breaks) throw std::runtime_error{"broken"};
     if (says) co_return *says;
     co_return std::string(1, text.front()) + "!";
@@ -38,6 +39,7 @@ class scripted_summarizer final : public summarizer {
   std::vector<std::pair<char, std::int64_t>> asked;
   bool open = true;
   bool breaks = false;
+  bool first_fails = false;
   std::optional<summary> says;
 
  private:
@@ -136,6 +138,24 @@ TEST(history_compactor, CHAT_8_two_runs_share_the_work_in_flight) {
   EXPECT_EQ(first, (lines{{user, "a!"}, {user, text('c', 100)}}));
   EXPECT_EQ(second, first);
   EXPECT_EQ(w.model.asked.size(), 1U);
+}
+
+TEST(history_compactor, who_waited_for_anothers_summary_asks_itself_when_that_one_fails) {
+  world w;
+  w.model.open = false;
+  w.model.first_fails = true;
+  const lines chat{{user, text('a', 100)}, {user, text('c', 100)}};
+  std::optional<lines> first;
+  std::optional<lines> second;
+  std::optional<lines> third;
+  for (auto* const each : {&first, &second, &third}) w.start(chat, 150, *each);
+  w.loop.turn({});
+  w.model.open = true;
+  for (int i = 0; i < 1'000 && !(first && second && third); ++i) w.loop.turn(std::chrono::milliseconds{1});
+  EXPECT_EQ(first, (lines{{user, text('c', 100)}})) << "the call was its own";
+  EXPECT_EQ(second, (lines{{user, "a!"}, {user, text('c', 100)}}));
+  EXPECT_EQ(third, second);
+  EXPECT_EQ(w.model.asked.size(), 2U) << "and the work is shared again";
 }
 
 // TMO-1
