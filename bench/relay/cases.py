@@ -31,6 +31,9 @@ cases = [
 ]
 
 
+warm_up = Case("warm-up", 16)
+
+
 def measure(build, case, relay, port, seconds):
     """One run of one case through `relay` (None: straight to the provider)."""
     command = [str(build / "tidegate"), "load", "--json", "--duration", f"{int(seconds * 1000)}ms",
