@@ -63,19 +63,22 @@ void run::lost() {
                   foundation::name_of(foundation::error_code::internal));
 }
 
+task<bool> run::take_turn() {
+  auto why = co_await (story_ != nullptr ? begin_session_run() : wait_in_queue(*core_.queue()));
+  if (why) refusal_ = std::make_unique<failure>(std::move(*why));
+  co_return !why;
+}
+
 task<void> run::go() {
   started_ = now();
   if (!admit()) {
     co_await refuse();
     co_return;
   }
-  if (story_ != nullptr || (!call_.who.session.empty() && core_.queue() != nullptr)) {
-    auto why = co_await (story_ != nullptr ? begin_session_run() : wait_in_queue(*core_.queue()));
-    if (why) {
-      refusal_ = std::make_unique<failure>(std::move(*why));
-      co_await refuse();
-      co_return;
-    }
+  const bool waits = story_ != nullptr || (!call_.who.session.empty() && core_.queue() != nullptr);
+  if (waits && !co_await take_turn()) {
+    co_await refuse();
+    co_return;
   }
   if (call_.what == endpoint::count_tokens && provider_of(0).kind != policy::provider_kind::anthropic) {
     record_started();

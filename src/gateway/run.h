@@ -66,6 +66,8 @@ class run {
   std::optional<failure> read_body();
   std::optional<failure> check_model() const;
   void arm_deadline();
+  // One of the next two. False: `refusal_` says why.
+  [[gnu::noinline]] runtime::task<bool> take_turn();
   // Of a /v1 call that names a session: its turn (SCH-2).
   [[gnu::noinline]] runtime::task<std::optional<failure>> wait_in_queue(run_queue& queue);
   // Of a session run: its turn, then its body.
@@ -100,6 +102,7 @@ class run {
   runtime::task<void> make_legs();
   // STR-8: whether the stream that broke is asked for once more, after the wait for it.
   [[gnu::noinline]] runtime::task<bool> replays(leg_end& broken);
+  [[gnu::noinline]] void plan_again(policy::failover_plan& plan) const;
   // False: it cannot be made, and the plan knows.
   bool build_leg(const policy::step& step, policy::failover_plan& plan);
   runtime::task<leg_end> make_leg(policy::step step, policy::failover_plan& plan);
@@ -109,6 +112,10 @@ class run {
   [[gnu::noinline]] runtime::task<leg_end> read_whole(runtime::upstream_reply& from, instant leg_deadline);
   [[gnu::noinline]] runtime::task<leg_end> read_stream(runtime::upstream_reply& from, instant leg_deadline,
                                                        policy::failover_plan& plan);
+  // Plain functions, so that what they need for a moment stands in no frame.
+  [[gnu::noinline]] stream_relay make_relay();
+  [[gnu::noinline]] std::optional<leg_end> objection();
+  [[gnu::noinline]] leg_end stream_end(stream_relay& relay, relay_state state, std::string& out);
   [[gnu::noinline]] runtime::task<leg_end> read_error(runtime::upstream_reply& from, instant leg_deadline);
   runtime::task<std::optional<leg_end>> collect(runtime::upstream_reply& from, std::uint64_t limit,
                                                 instant leg_deadline, std::string& into);

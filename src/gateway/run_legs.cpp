@@ -69,7 +69,7 @@ task<void> run::make_legs() {
     });
     if (step.what == policy::step_kind::finish) {
       if (step.verdict != policy::run_verdict::broken || !co_await replays(end)) break;
-      plan = policy::failover_plan{mode_, refs_, legs_};
+      plan_again(plan);
       continue;
     }
     current_ = step.target;
@@ -105,6 +105,8 @@ task<void> run::make_legs() {
   }
   co_await answer(step, end);
 }
+
+void run::plan_again(policy::failover_plan& plan) const { plan = policy::failover_plan{mode_, refs_, legs_}; }
 
 task<bool> run::replays(leg_end& broken) {
   if (story_ == nullptr || broken.result.outcome != policy::leg_outcome::availability_failure)

@@ -110,13 +110,43 @@ task<bool> run::open_stream() {
   co_return open;
 }
 
-task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadline,
-                               policy::failover_plan& plan) {
+stream_relay run::make_relay() {
   const relay_options options{
       .drop_usage_only = leg_.drop_usage_only,
       .keep_text = core_.keeps_texts() && story_ == nullptr ? storage::trace_text_max : 0};
-  stream_relay relay = story_ != nullptr ? stream_relay{*leg_.speaks, story_->begin_output(attempt_), options}
-                                         : stream_relay{*leg_.speaks, caller_, encode_context(), options};
+  if (story_ != nullptr) return {*leg_.speaks, story_->begin_output(attempt_), options};
+  return {*leg_.speaks, caller_, encode_context(), options};
+}
+
+std::optional<leg_end> run::objection() {
+  auto why = story_->objection();
+  if (!why) return std::nullopt;
+  return objection_end(std::move(*why));
+}
+
+// What a stream that ended by itself comes to.
+leg_end run::stream_end(stream_relay& relay, relay_state state, std::string& out) {
+  leg_end end;
+  if (state == relay_state::failed) {
+    end = stream_error_end(relay.error());
+    // As the provider wrote it, unless it repeats a secret (SEC-3): then the failure is told in our words.
+    const std::string_view secrets[] = {provider_of(current_).credential};
+    if (observe::redact(relay.error_bytes(), secrets) == relay.error_bytes())
+      error_bytes_ = relay.error_bytes();
+  } else if (state == relay_state::broken) {
+    end = reply_fault_end(reply_fault::cut, "the provider's stream ended before its end marker");
+    record_stream_failed(end.why().message);
+    end.transport = !relay.content();
+  } else {
+    tail_ = std::move(out);
+    tail_ += relay.tail();
+  }
+  return end;
+}
+
+task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadline,
+                               policy::failover_plan& plan) {
+  stream_relay relay = make_relay();
   std::string out;
   relay_state state = relay_state::open;
   std::optional<leg_end> bad;
@@ -149,10 +179,8 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
       }
     }
     if (story_ != nullptr) {
-      if (auto why = story_->objection()) {
-        bad = objection_end(std::move(*why));
-        break;
-      }
+      bad = objection();
+      if (bad) break;
     } else if (!co_await reply_.write(out)) {
       bad = now() >= deadline_ ? timeout_end(leg_timeout::leg, true) : canceled_end();
       break;
@@ -164,25 +192,9 @@ task<leg_end> run::read_stream(runtime::upstream_reply& from, instant leg_deadli
   note_usage(relay.tokens());
   received_ = relay.received_tokens();
   output_text_ = std::move(relay.text());
-  leg_end end;
-  if (bad) {
-    end = std::move(*bad);
-  } else if (state == relay_state::failed) {
-    end = stream_error_end(relay.error());
-    // As the provider wrote it, unless it repeats a secret (SEC-3): then the failure is told in our words.
-    const std::string_view secrets[] = {provider_of(current_).credential};
-    if (observe::redact(relay.error_bytes(), secrets) == relay.error_bytes())
-      error_bytes_ = relay.error_bytes();
-  } else if (state == relay_state::broken) {
-    end = reply_fault_end(reply_fault::cut, "the provider's stream ended before its end marker");
-    record_stream_failed(end.why().message);
-    end.transport = !relay.content();
-  } else {
-    tail_ = std::move(out);
-    tail_ += relay.tail();
-    // The end of the body usually stands right behind the end marker: reading it keeps the connection.
-    static_cast<void>(co_await from.read(now(), nullptr));
-  }
+  leg_end end = bad ? std::move(*bad) : stream_end(relay, state, out);
+  // The end of the body usually stands right behind the end marker: reading it keeps the connection.
+  if (!bad && state == relay_state::ended) static_cast<void>(co_await from.read(now(), nullptr));
   end.content = relay.content();
   if (end.content) end.transport = false;
   co_return end;

@@ -156,7 +156,7 @@ class failover_plan {
 
  private:
   // At most two events a decision and one a report; a caller that drains after each leg never spills.
-  static constexpr std::size_t events_inline = 6;
+  static constexpr std::size_t events_inline = 4;
 
   struct choice {
     std::size_t target;

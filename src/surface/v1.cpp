@@ -242,23 +242,30 @@ task<void> v1::answer_health(downstream& exchange) {
   static_cast<void>(co_await exchange.respond(200, "content-type: text/plain\r\n", "ok\n"));
 }
 
+// Neither is a coroutine: what they pass on stands in no frame of one that lasts as long as a stream.
+task<void> v1::refuse_entry(downstream& exchange, call& request) {
+  return refuse(exchange, std::move(request),
+                core_.draining() ? overloaded("draining", "the gateway is shutting down")
+                                 : overloaded("max_in_flight", "too many calls are in flight"));
+}
+
+task<void> v1::refuse_body(downstream& exchange, call& request, const runtime::http_refusal& why) {
+  exchange.close_after();
+  return refuse(exchange, std::move(request),
+                make_failure(code_of_http(why.status), std::string{why.reason}, why.status));
+}
+
 task<void> v1::generate(downstream& exchange, call request) {
   const auto served = core_.current();
   const gateway::core::place place =
       core_.draining() ? gateway::core::place{} : core_.enter(served->max_in_flight);
-  std::unique_ptr<failure> why;
   if (!place) {
-    why = std::make_unique<failure>(core_.draining()
-                                        ? overloaded("draining", "the gateway is shutting down")
-                                        : overloaded("max_in_flight", "too many calls are in flight"));
-  } else if (const auto body = co_await exchange.read_body(served->max_body); !body) {
-    if (body.error().status == 0) co_return;  // the caller has gone
-    exchange.close_after();
-    why = std::make_unique<failure>(make_failure(code_of_http(body.error().status),
-                                                 std::string{body.error().reason}, body.error().status));
+    co_await refuse_entry(exchange, request);
+    co_return;
   }
-  if (why != nullptr) {
-    co_await refuse(exchange, std::move(request), std::move(*why));
+  if (const auto body = co_await exchange.read_body(served->max_body); !body) {
+    if (body.error().status == 0) co_return;  // the caller has gone
+    co_await refuse_body(exchange, request, body.error());
     co_return;
   }
   request.arrived = std::max(request.arrived, services_.loop.now());  // a slow upload is not our overhead

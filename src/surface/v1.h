@@ -25,6 +25,9 @@ class v1 final : public runtime::request_handler {
                                                gateway::call request);
   [[gnu::noinline]] runtime::task<void> refuse(runtime::downstream& exchange, gateway::call request,
                                                foundation::failure why);
+  [[gnu::noinline]] runtime::task<void> refuse_entry(runtime::downstream& exchange, gateway::call& request);
+  [[gnu::noinline]] runtime::task<void> refuse_body(runtime::downstream& exchange, gateway::call& request,
+                                                    const runtime::http_refusal& why);
   [[gnu::noinline]] runtime::task<void> turn_away(runtime::downstream& exchange, gateway::call request,
                                                   foundation::failure why);
   runtime::task<void> answer_health(runtime::downstream& exchange);

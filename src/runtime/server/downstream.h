@@ -85,9 +85,9 @@ class downstream {
   task<std::expected<void, http_refusal>> read_chunked(std::uint64_t limit);
   task<std::expected<std::size_t, http_refusal>> more_body(std::size_t received, instant started);
   task<bool> send(std::span<iovec> pieces);
-  task<void> refuse(http_refusal why);
-  task<void> linger();
-  task<void> cut();
+  [[gnu::noinline]] task<void> refuse(http_refusal why);
+  [[gnu::noinline]] task<void> linger();
+  [[gnu::noinline]] task<void> cut();
   void append_status(std::string& out, int status, std::string_view headers) const;
   bool persistent() const noexcept;
 
