@@ -6,6 +6,7 @@
 
 #include "foundation/text.h"
 #include "protocol/rpc/envelope.h"
+#include "surface/cors.h"
 #include "surface/push_stream.h"
 
 namespace tidegate::surface {
@@ -90,6 +91,13 @@ std::expected<push_hub::subscription, rpc_refusal> rpc_events::subscribe(
     return std::unexpected{rpc_refusal{std::move(f), 405, "GET"}};
   }
   if (auto why = identify(core_, head, asked)) return std::unexpected{rpc_refusal{std::move(*why)}};
+  if (asked.caller.keys->empty() && !trusts_host(*core_.current(), head.get("host"))) {
+    f.code = error_code::forbidden;
+    f.message =
+        "without client keys this Host is not served: use localhost, an address or the host of an allowed "
+        "origin";
+    return std::unexpected{rpc_refusal{std::move(f)}};
+  }
   if (core_.draining()) {
     f.code = error_code::server_overloaded;
     f.message = "the gateway is shutting down";
