@@ -1,6 +1,6 @@
 // When providers are down or callers are too many (DEG-1, GW-4): refusals are quick and say when to come back, what can be
 // served is, memory stays bounded, and the end of the trouble is the end of it. Counts and laws are asserted; times are
-// printed, and asserted only where they would mean that something hangs.
+// printed, and asserted only where they would mean that something hangs. Runs with nothing beside it.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
